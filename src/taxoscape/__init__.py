@@ -1,0 +1,77 @@
+"""taxoscape: what kinds of land are there in a region, where, and how do they change.
+
+The road of the data: scenes → cube → tile grid → triplets → encoder → series → zones → refinement → analysis → maps.
+
+The names below are the public face. They load what they need on first use, so that ``import taxoscape`` is quick and
+does not import PyTorch.
+
+>>> import taxoscape as tx
+>>> sorted(tx.__all__)[:3]
+['Encoder', 'InputError', 'Refined']
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "open_cube": "taxoscape.cube.open",
+    "train_encoder": "taxoscape.embedding.fit",
+    "load_encoder": "taxoscape.embedding.encoder",
+    "Encoder": "taxoscape.embedding.encoder",
+    "encode": "taxoscape.embedding.encoding",
+    "cluster": "taxoscape.zones.kmeans",
+    "refine": "taxoscape.zones.refine",
+    "Refined": "taxoscape.zones.refine",
+    "quality": "taxoscape.analysis.quality",
+    "representatives": "taxoscape.analysis.representatives",
+    "agreement": "taxoscape.analysis.agreement",
+    "InputError": "taxoscape.errors",
+    "RunFolderError": "taxoscape.errors",
+    "TaxoscapeError": "taxoscape.errors",
+}
+
+__all__ = [
+    "Encoder",
+    "InputError",
+    "Refined",
+    "RunFolderError",
+    "TaxoscapeError",
+    "__version__",
+    "agreement",
+    "cluster",
+    "encode",
+    "load_encoder",
+    "open_cube",
+    "quality",
+    "refine",
+    "representatives",
+    "train_encoder",
+]
+
+if TYPE_CHECKING:
+    from taxoscape.analysis.agreement import agreement
+    from taxoscape.analysis.quality import quality
+    from taxoscape.analysis.representatives import representatives
+    from taxoscape.cube.open import open_cube
+    from taxoscape.embedding.encoder import Encoder, load_encoder
+    from taxoscape.embedding.encoding import encode
+    from taxoscape.embedding.fit import train_encoder
+    from taxoscape.errors import InputError, RunFolderError, TaxoscapeError
+    from taxoscape.zones.kmeans import cluster
+    from taxoscape.zones.refine import Refined, refine
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'taxoscape' has no attribute '{name}'")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

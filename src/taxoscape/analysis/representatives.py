@@ -1,0 +1,44 @@
+"""The tiles that show best what a zone is (METHOD step 10)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from taxoscape.analysis.distances import pairwise
+from taxoscape.contracts import check_series, check_zones
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import xarray as xr
+
+
+def representatives(series: xr.Dataset, zones: xr.Dataset, *, count: int = 3) -> npt.NDArray[np.int64]:
+    """Return the tiles of each zone whose series are nearest to its centroid under d = Σ_t ‖x_t − c_t‖.
+
+    Parameters
+    ----------
+    series, zones
+        Datasets of `taxoscape.encode` and `taxoscape.cluster` on one grid.
+    count
+        Tiles per zone.
+
+    Returns
+    -------
+    int64 (zone, count), tile indices, nearest first; −1 where a zone has fewer tiles. Tiles that count on more dates
+    come first: a distance over few dates says little.
+    """
+    check_series(series)
+    check_zones(zones)
+    labels = zones["labels"].to_numpy()
+    result = np.full((zones.sizes["zone"], count), -1, dtype=np.int64)
+    for zone, centroid in enumerate(zones["centroids"].to_numpy()):
+        members = np.flatnonzero(labels == zone + 1)
+        values = series["embedding"].isel(tile=members).to_numpy()
+        distance = pairwise(values, centroid[None], metric="sumnorm")[:, 0]
+        dates = np.isfinite(values[:, :, 0]).sum(axis=1)
+        enough = dates >= 0.8 * dates.max(initial=0)
+        nearest = members[np.lexsort((distance, ~enough))][:count]
+        result[zone, : len(nearest)] = nearest
+    return result

@@ -1,0 +1,253 @@
+"""The command line: one command per verb. It parses, calls and prints; there is no logic here.
+
+Nothing heavy is imported before a command needs it, so that ``taxoscape --help`` answers at once.
+
+Exit codes: 0 done; 2 wrong use or bad input; 1 a fault of ours; 130 interrupted, and the same command goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from taxoscape import __version__
+from taxoscape.errors import TaxoscapeError
+from taxoscape.run.options import OPTIONS, Option, explicit_settings, options_of
+from taxoscape.run.table import STAGES, stage_named
+
+log = logging.getLogger("taxoscape")
+
+T = TypeVar("T")
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+QUIET_SECONDS = 2.0
+"""A step shorter than this shows no bar."""
+
+_TYPES: dict[str, Any] = {"integer": click.INT, "number": click.FLOAT}
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run_command(sys.argv[1:]))
+
+
+def run_command(arguments: list[str]) -> int:
+    """Run one command and return its exit code; every error that a user can cause is one line on stderr."""
+    debug = "--debug" in arguments
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    try:
+        return int(app.main(arguments, prog_name="taxoscape", standalone_mode=False) or 0)
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except click.ClickException as error:
+        return _complain(error.format_message() + _hint(error), 2)
+    except (click.Abort, KeyboardInterrupt):
+        return _complain("interrupted; run the same command again to go on", 130)
+    except BrokenPipeError:
+        return 0
+    except Exception as error:
+        if debug:
+            raise
+        if isinstance(error, TaxoscapeError | MemoryError | OSError):
+            return _complain(_one_line(error), 2)
+        return _complain(f"a fault of ours: {type(error).__name__}: {_one_line(error)} (--debug shows where)", 1)
+
+
+class _Tracker:
+    """Progress bars on stderr, with the time left, for steps longer than two seconds."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.quiet = quiet
+
+    def __call__(self, things: Iterable[T], label: str, total: int, done: int = 0) -> Iterator[T]:
+        from tqdm import tqdm
+
+        terminal = sys.stderr.isatty()
+        yield from tqdm(
+            things, desc=f"  {label}", total=total, initial=done, delay=QUIET_SECONDS, disable=self.quiet,
+            leave=False, mininterval=0.2 if terminal else 10, maxinterval=10, dynamic_ncols=terminal,
+            bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}, {remaining} left]",
+        )  # fmt: skip
+
+
+def _settings_options(options: tuple[Option, ...]) -> Callable[[Command], Command]:
+    """Add options from the table to a command."""
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            kind = click.Choice(option.choices) if option.choices else _TYPES.get(option.kind, click.STRING)
+            value: dict[str, Any] = {} if option.kind == "switch" else {"type": kind, "metavar": option.metavar}
+            command = click.option(option.flag, default=None, help=option.help, **value)(command)
+        return command
+
+    return add
+
+
+def _common(command: Command) -> Command:
+    command = click.option("--quiet", is_flag=True, help="Print only the result and errors.")(command)
+    return click.option("--debug", is_flag=True, help="Show where an error comes from.")(command)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="taxoscape")
+def app() -> None:
+    """Find what kinds of land there are in a region, where, and how they change.
+
+    taxoscape turns a folder of dated satellite images into a map of land zones, without labels. Begin with
+    `taxoscape demo`, then `taxoscape run SCENES... --out RUN`.
+    """
+
+
+@app.command()
+@click.option("--out", type=click.Path(path_type=Path), default=Path("taxoscape-demo"), show_default=True)
+@click.option("--seed", type=click.INT, default=0, show_default=True, help="Seed of the region and of the run.")
+@click.option("--size", type=click.INT, default=2000, show_default=True, help="Edge of the region in pixels.")
+@_common
+def demo(out: Path, seed: int, size: int, quiet: bool, debug: bool) -> None:
+    """Make the built-in region, run the main job on it, and score the zones against its known truth."""
+    from taxoscape.demo import run_demo
+
+    _listen(quiet=quiet)
+    result = run_demo(out, seed=seed, size=size, track=_Tracker(quiet=quiet))
+    click.echo(result.table)
+    click.echo(f"report: {result.report}")
+
+
+@app.command()
+@click.argument("scenes", nargs=-1, required=True)
+@click.option("--out", type=click.Path(path_type=Path), help="The run folder.")
+@click.option(
+    "--preset", type=click.Choice(["fast", "paper"]), help="Settings underneath the given ones. [default: fast]"
+)
+@click.option("--overwrite", is_flag=True, help="Start anew where the folder holds another run.")
+@click.option("--dry-run", is_flag=True, help="Say what would be used, and what it would cost; make nothing.")
+@_settings_options(OPTIONS)
+@_common
+def run(scenes: tuple[str, ...], out: Path | None, **given: Any) -> None:
+    """Turn SCENES (files, folders, globs), or a region.toml that names them, into zones."""
+    _begin(scenes, out, given, everything=True)
+
+
+@app.command()
+@click.argument("scenes", nargs=-1, required=True)
+@click.option("--out", type=click.Path(path_type=Path), help="The run folder.")
+@click.option(
+    "--preset", type=click.Choice(["fast", "paper"]), help="Settings underneath the given ones. [default: fast]"
+)
+@click.option("--overwrite", is_flag=True, help="Start anew where the folder holds another run.")
+@click.option("--dry-run", is_flag=True, help="Say what would be used, and what it would cost; make nothing.")
+@_settings_options(OPTIONS)
+@_common
+def cube(scenes: tuple[str, ...], out: Path | None, **given: Any) -> None:
+    """Make the run folder; read and align SCENES. The first stage of `run`."""
+    _begin(scenes, out, given, everything=False)
+
+
+def _begin(scenes: tuple[str, ...], out: Path | None, given: dict[str, Any], *, everything: bool) -> None:
+    from taxoscape.run import pipeline
+    from taxoscape.run.estimate import describe_plan
+    from taxoscape.run.prepare import prepare
+    from taxoscape.run.request import request_of
+
+    request, folder_path = request_of(scenes, out, explicit_settings(given, OPTIONS), given["preset"])
+    if given["dry_run"]:
+        click.echo(describe_plan(request))
+        return
+    _listen(quiet=given["quiet"])
+    folder = prepare(request, folder_path, overwrite=given["overwrite"])
+    names = [stage.name for stage in STAGES] if everything else ["cube"]
+    pipeline.advance(folder, names, track=_Tracker(quiet=given["quiet"]))
+    click.echo(f"report: {folder / 'report.html'}" if everything else f"run folder: {folder.path}")
+
+
+def _add_stage(name: str, text: str) -> None:
+    """Add the command of one later stage."""
+    options = options_of(stage_named(name).own)
+
+    @app.command(name, help=text)
+    @click.argument("run", type=click.Path(path_type=Path))
+    @_settings_options(options)
+    @_common
+    def command(run: Path, quiet: bool, debug: bool, **given: Any) -> None:
+        from taxoscape.run import pipeline
+
+        folder = pipeline.existing(run)
+        _listen(quiet=quiet)
+        pipeline.change(folder, name, explicit_settings(given, options))
+        pipeline.advance(folder, [name], track=_Tracker(quiet=quiet))
+
+
+for _name, _text in (
+    ("train", "Train the embedding f^g on triplets from geography."),
+    ("encode", "Turn each tile into a series of embeddings."),
+    ("cluster", "Partition the series into zones P^g by K-means."),
+    ("refine", "Train on with the zones as neighbourhoods; encode and cluster again: f^c, P^c."),
+    ("analyse", "Measure the partitions and find their representatives."),
+    ("publish", "Write maps, tables, figures and the report."),
+):
+    _add_stage(_name, _text)
+
+
+@app.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@_common
+def status(run: Path, quiet: bool, debug: bool) -> None:
+    """Say what is done in RUN, with what settings, and how long it took."""
+    from taxoscape.run import pipeline
+
+    click.echo(pipeline.status_text(pipeline.existing(run)))
+
+
+@app.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--truth", type=click.Path(), required=True, help="Label raster; 0 and nodata are no label.")
+@click.option(
+    "--min-share", type=click.FLOAT, default=0.5, show_default=True, help="Share of a tile that its label must hold."
+)
+@_common
+def evaluate(run: Path, truth: str, min_share: float, quiet: bool, debug: bool) -> None:
+    """Compare the zones of RUN with a label raster; JSON on stdout."""
+    from taxoscape.run import pipeline
+    from taxoscape.run.evaluate import evaluate_run
+
+    click.echo(json.dumps(evaluate_run(pipeline.existing(run), truth, min_share=min_share), indent=1))
+
+
+def _listen(*, quiet: bool) -> None:
+    """Send the log to stderr."""
+    log.propagate = False
+    for handler in list(log.handlers):
+        log.removeHandler(handler)
+    console = logging.StreamHandler()
+    console.setLevel(logging.WARNING if quiet else logging.INFO)
+    console.setFormatter(logging.Formatter("%(message)s"))
+    log.addHandler(console)
+    log.setLevel(logging.INFO)
+
+
+def _complain(message: str, code: int) -> int:
+    click.echo(f"taxoscape: {message}", err=True)
+    return code
+
+
+def _hint(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return f" (see: {context.command_path} --help)" if context is not None else ""
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        where = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror}{where}"
+    if isinstance(error, MemoryError) and not str(error):
+        return "out of memory: take larger tiles, fewer dates or a machine with more memory"
+    return " ".join(str(error).split())

@@ -1,0 +1,225 @@
+"""Settings of each stage: frozen values, to and from TOML, all faults reported at once.
+
+`Settings` holds one section per stage. A section is a frozen dataclass with a docstring under every field; pydantic
+checks types and bounds. Presets are ordinary settings that explicit ones override.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, field, fields, is_dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from taxoscape.errors import InputError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(ge=1)]
+PositiveReal = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+_FORBID = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=_FORBID)
+class CubeSettings:
+    """How scenes become a cube."""
+
+    bands: tuple[str, ...] = ()
+    """Bands to take, as names or 1-based numbers, in this order; empty: all."""
+    dates: str | None = None
+    """CSV file with the columns ``file,date`` that beats dates in names and tags."""
+    nodata: float | None = None
+    """Value that means "no data"; None: what the files declare."""
+    start: str | None = None
+    """First date to take, ISO (2020-03-01, 2020-03 or 2020)."""
+    end: str | None = None
+    """Last date to take, ISO, inclusive."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=_FORBID)
+class GridSettings:
+    """How tiles are laid over the region, and when they count."""
+
+    tile_size: Positive = 100
+    """Edge of a tile in pixels."""
+    stride: Positive | None = None
+    """Pixels from one tile to the next; None: the tile size."""
+    partial: Literal["drop", "keep"] = "drop"
+    """What becomes of tiles that are not wholly inside the region."""
+    min_valid: Share = 0.5
+    """Share of valid pixels from which a tile counts on a date."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=_FORBID)
+class EncoderSettings:
+    """The network, its triplets from geography, and its training."""
+
+    encoder: str = "tile2vec"
+    """``tile2vec`` trains a network; a path takes the encoder in that file instead."""
+    network: Literal["fast", "tilenet"] = "fast"
+    """``fast``: small, any band count and tile size; ``tilenet``: the paper's, tiles of 49 to 112 px."""
+    n_features: Positive = 64
+    """Length of an embedding (TileNet: 512, fixed)."""
+    loss: Literal["contrastive", "triplet"] = "contrastive"
+    """``contrastive``: every other tile of the batch is a distant one too; ``triplet``: margin loss of the paper."""
+    triplets: Positive = 10_000
+    """Number of triplets drawn from geography."""
+    neighbourhood_px: Positive | None = None
+    """Largest offset in pixels, in each axis, between an anchor and its neighbour; None: the tile size."""
+    epochs: Positive = 4
+    """Passes over the triplets."""
+    batch_size: Annotated[int, Field(ge=2)] = 128
+    """Triplets per step."""
+    learning_rate: PositiveReal = 2e-3
+    """Peak step size of Adam."""
+    margin: PositiveReal = 50.0
+    """Margin m of the triplet loss, in units of the embedding."""
+    norm_penalty: Annotated[float, Field(ge=0)] = 0.01
+    """Weight λ of the norms of the batch in the triplet loss."""
+    temperature: PositiveReal = 0.1
+    """Temperature of the contrastive loss."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=_FORBID)
+class ZoneSettings:
+    """How series become zones."""
+
+    zones: Positive | Literal["auto"] = "auto"
+    """Number of zones, or ``auto``."""
+    clusterer: Literal["kmeans"] = "kmeans"
+    """Clustering method."""
+    starts: Positive = 10
+    """Starts of K-means; the best is kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=_FORBID)
+class RefineSettings:
+    """How the first partition refines the embedding."""
+
+    refine: bool = True
+    """Whether to refine at all."""
+    triplets_per_date: Positive = 500
+    """Triplets drawn from clusters on each date."""
+    epochs: Positive = 3
+    """Passes over those triplets."""
+    learning_rate: PositiveReal = 2e-3
+    """Peak step size of Adam."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=_FORBID)
+class PublishSettings:
+    """How the result is drawn."""
+
+    rgb: tuple[str, ...] = ()
+    """Three bands (or one) for pictures, as names or 1-based numbers; empty: chosen by name, else the first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=_FORBID)
+class RunSettings:
+    """What holds for all stages."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seed of all randomness."""
+    threads: Positive | None = None
+    """Threads of numerical libraries; None: the cores of the machine, chosen once and kept on resume."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where networks run; chosen once and kept on resume."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=_FORBID)
+class Settings:
+    """Every setting of a run, a section per stage."""
+
+    cube: CubeSettings = field(default_factory=CubeSettings)
+    """Scenes to cube."""
+    grid: GridSettings = field(default_factory=GridSettings)
+    """Tiles."""
+    encoder: EncoderSettings = field(default_factory=EncoderSettings)
+    """Embedding from geography."""
+    zones: ZoneSettings = field(default_factory=ZoneSettings)
+    """Clustering."""
+    refine: RefineSettings = field(default_factory=RefineSettings)
+    """Refinement."""
+    publish: PublishSettings = field(default_factory=PublishSettings)
+    """Maps and report."""
+    run: RunSettings = field(default_factory=RunSettings)
+    """Seed, threads, device."""
+
+
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "fast": {},
+    "paper": {
+        "grid": {"tile_size": 100},
+        "encoder": {
+            "network": "tilenet", "n_features": 512, "loss": "triplet", "triplets": 100_000, "neighbourhood_px": 100,
+            "epochs": 50, "batch_size": 50, "learning_rate": 1e-3, "margin": 50.0, "norm_penalty": 0.01,
+        },
+        "refine": {"triplets_per_date": 100, "epochs": 5, "learning_rate": 1e-3},
+    },
+}  # fmt: skip
+"""Settings by preset; ``paper`` follows the prototype (METHOD), ``fast`` is what the defaults above say."""
+
+
+def resolve(explicit: Mapping[str, Mapping[str, Any]], preset: str = "fast") -> Settings:
+    """Return the settings that explicit ones and a preset make together; explicit ones win.
+
+    Raises
+    ------
+    InputError
+        With every fault in one message: unknown names, wrong types, values out of bounds.
+    """
+    if preset not in PRESETS:
+        raise InputError(f"there is no preset '{preset}': take one of {', '.join(PRESETS)} (--preset)")
+    merged = {name: dict(values) for name, values in PRESETS[preset].items()}
+    for section, values in explicit.items():
+        merged[section] = {**merged.get(section, {}), **values} if isinstance(values, Mapping) else values
+    return from_dict(merged)
+
+
+def from_dict(values: Mapping[str, Any]) -> Settings:
+    """Return settings from nested mappings as TOML holds them; `to_dict` is the inverse.
+
+    Raises
+    ------
+    InputError
+        With every fault in one message.
+    """
+    try:
+        return TypeAdapter(Settings).validate_python(values)
+    except ValidationError as error:
+        faults = "; ".join(_fault(detail["loc"], detail["msg"], detail["input"]) for detail in error.errors())
+        raise InputError(f"settings that cannot be used: {faults}") from None
+
+
+def to_dict(settings: Settings) -> dict[str, Any]:
+    """Return settings as nested dictionaries that TOML can hold; what is None is left out."""
+    return {
+        section: {name: _plain(value) for name, value in values.items() if value is not None}
+        for section, values in asdict(settings).items()
+    }
+
+
+def differences(old: Settings, new: Settings) -> list[str]:
+    """Return one line per setting that differs, as ``section.name: old → new``."""
+    lines = []
+    for section in fields(old):
+        before, after = getattr(old, section.name), getattr(new, section.name)
+        if not is_dataclass(before):
+            continue
+        for item in fields(before):
+            was, now = getattr(before, item.name), getattr(after, item.name)
+            if was != now and not (was != was and now != now):  # two NaN are the same setting
+                lines.append(f"{section.name}.{item.name}: {was} → {now}")
+    return lines
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _fault(location: tuple[int | str, ...], message: str, value: Any) -> str:
+    path = ".".join(str(part) for part in location)
+    shown = "" if isinstance(value, dict) else f" (given: {value!r})"
+    return f"{path}: {message[0].lower()}{message[1:]}{shown}"

@@ -1,0 +1,335 @@
+"""The cube kept as Zarr v3: written block by block, resumable, and read so that no loss goes unseen.
+
+Layout: a group with the arrays ``scenes`` (time, band, y, x; chunks of one date, all bands, a square of pixels),
+``valid`` (time, y, x; the same chunks) and the coordinates. Every chunk carries a checksum, because the default codecs
+let flipped bits through, and every chunk is stored, also an empty one, because a missing chunk reads as zeros: reading
+counts them first. Band names are an attribute besides, since Zarr has no settled type for text; xarray still opens the
+group as it is.
+
+Writing goes to ``<path>.part`` and ends with one rename. A small journal in it says how many blocks are done, and of
+which source; a second call goes on from there. A block covers whole chunks, so what is written twice is written alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from taxoscape.contracts import CUBE_DIMS, check_cube, spatial_ref
+from taxoscape.cube.box import Box, blocks
+from taxoscape.cube.lazy import assemble
+from taxoscape.cube.wording import shortened, shown
+from taxoscape.errors import InputError
+from taxoscape.files import write_text
+from taxoscape.grid import Lattice
+from taxoscape.progress import Track, silent
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import zarr
+
+BLOCK_PX = 512
+"""Edge of a chunk in pixels."""
+WRITE_BYTES = 64 * 2**20
+"""Bytes of pixels that are read and written at a time; memory peaks at about three times that."""
+FORMAT = 1
+"""Version of the layout, in the attribute ``taxoscape_cube``."""
+JOURNAL = "journal.json"
+_UNITS = {"s": "seconds", "ns": "nanoseconds"}
+
+
+def write_cube(
+    cube: xr.DataArray, path: str | Path, *, block_px: int = BLOCK_PX, overwrite: bool = False, track: Track = silent
+) -> Path:
+    """Write a cube as a Zarr v3 group; a call that was cut short goes on where it was, one that was done is no work.
+
+    Parameters
+    ----------
+    cube
+        (time, band, y, x) with ``valid``, lazy or not.
+    path
+        Where the group will lie; while it is written, ``<path>.part`` lies beside it.
+    block_px
+        Edge of a chunk in pixels.
+    overwrite
+        Whether a store that is there already gives way; only once the new one is whole.
+    track
+        Told of each block.
+
+    Returns
+    -------
+    Path
+        The path given.
+
+    Raises
+    ------
+    InputError
+        Where something else lies at the path, or a file of the cube cannot be read.
+
+    Notes
+    -----
+    Memory: about 200 MB, whatever the size of the scenes. Only lazy cubes made from files are resumed, since only of
+    these it is known that they are still the same; others start anew.
+    """
+    check_cube(cube)
+    target = Path(path)
+    identity = _identity(cube, block_px)
+    if target.exists() and not overwrite:
+        if identity is not None and is_stored_cube(target) and _attributes(target).get("identity") == identity:
+            _check_chunks(target)
+            return target
+        raise InputError(
+            f"{shown(target)} is there already and holds something else: take it away or choose another place "
+            "(overwrite=True)"
+        )
+    part = target.with_name(target.name + ".part")
+    done = _resume(part, identity)
+    if done is None:
+        shutil.rmtree(part, ignore_errors=True)
+        _lay_out(cube, part, block_px, identity)
+        done = 0
+        _note(part, identity, done)
+    jobs = _jobs(cube, block_px)
+    scenes, valid = (_open_array(part, name, "r+") for name in ("scenes", "valid"))
+    for number, (time, box) in track(enumerate(jobs[done:], start=done + 1), "writing the cube", len(jobs), done):
+        window = cube[time, :, box.slices[0], box.slices[1]]
+        scenes[time, :, *box.slices] = window.to_numpy()
+        valid[time, *box.slices] = window.coords["valid"].to_numpy()
+        _note(part, identity, number)
+    (part / JOURNAL).unlink()
+    _put_in_place(part, target)
+    return target
+
+
+def read_cube(path: str | Path) -> xr.DataArray:
+    """Open a cube that `write_cube` wrote; pixels are read when they are indexed.
+
+    Returns
+    -------
+    DataArray (time, band, y, x)
+        As `taxoscape.cube.lazy.lazy_cube`.
+
+    Raises
+    ------
+    InputError
+        Where there is no such store, it is not finished, of another version, or chunks are lost (they are named). When
+        pixels are read: where a chunk is damaged.
+    """
+    folder = Path(path)
+    attributes = _attributes(folder)
+    if attributes.get("taxoscape_cube") != FORMAT:
+        raise InputError(
+            f"{shown(folder)} is no cube of this version of taxoscape: make it anew (taxoscape cube), or open it with "
+            "taxoscape.open_cube if somebody else wrote it"
+        )
+    reader = _Stored(folder)
+    _check_chunks(folder)
+    lattice = Lattice(**json.loads(attributes["lattice"]))
+    nodata = attributes["nodata"]
+    return assemble(
+        reader,
+        dtype=str(reader.scenes.dtype),
+        times=_times(folder),
+        bands=attributes["bands"],
+        lattice=lattice,
+        nodata=None if nodata is None else float(nodata),
+    )
+
+
+def _times(folder: Path) -> npt.NDArray[np.datetime64]:
+    """Read the dates of a store."""
+    array = _open_array(folder, "time")
+    unit = next(unit for unit, name in _UNITS.items() if str(array.attrs["units"]).startswith(name))
+    return np.asarray(array[:]).astype(f"datetime64[{unit}]")
+
+
+def is_stored_cube(path: Path) -> bool:
+    """Whether a folder is a store that `write_cube` finished."""
+    return (path / "zarr.json").is_file() and "taxoscape_cube" in _attributes(path)
+
+
+class _Stored:
+    """Reads windows of a store; `taxoscape.cube.lazy.Reader`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.scenes = _open_array(folder, "scenes")
+        self.mask = _open_array(folder, "valid")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Stored, (self.folder,)
+
+    def values(self, time: int, bands: Sequence[int], box: Box) -> npt.NDArray[Any]:
+        """Read bands of a date in a window: (band, row, col)."""
+        pixels = self._get("scenes", (time, slice(None), *box.slices))
+        return pixels if list(bands) == list(range(len(pixels))) else pixels[list(bands)]
+
+    def valid(self, time: int, box: Box) -> npt.NDArray[np.bool_]:
+        """Read which pixels of a date can be used in a window: bool (row, col)."""
+        return self._get("valid", (time, *box.slices))
+
+    def _get(self, name: str, key: tuple[Any, ...]) -> npt.NDArray[Any]:
+        try:
+            return np.asarray((self.scenes if name == "scenes" else self.mask)[key])
+        except (RuntimeError, ValueError, OSError) as error:
+            where = (
+                f"date {key[0] + 1}, rows {key[-2].start} to {key[-2].stop}, columns {key[-1].start} to {key[-1].stop}"
+            )
+            raise InputError(
+                f"{shown(self.folder)} is damaged in '{name}', {where} ({error}): delete it and make it anew "
+                "(taxoscape cube)"
+            ) from error
+
+
+def _jobs(cube: xr.DataArray, block_px: int) -> list[tuple[int, Box]]:
+    """Return (date, window) of what is written at a time, in the order of writing; windows cover whole chunks."""
+    times, bands, height, width = cube.shape
+    windows = blocks((height, width), block=block_px, pixels=WRITE_BYTES // (bands * cube.dtype.itemsize))
+    return [(time, box) for time in range(times) for box in windows]
+
+
+def _lay_out(cube: xr.DataArray, folder: Path, block_px: int, identity: str | None) -> None:
+    """Write the group and its coordinates, and the two large arrays without a chunk."""
+    import zarr
+    from zarr.codecs import ZstdCodec
+
+    lattice = Lattice.of(cube)
+    nodata = cube.attrs.get("nodata")
+    group = zarr.create_group(
+        folder,
+        zarr_format=3,
+        attributes={
+            "taxoscape_cube": FORMAT,
+            "identity": identity,
+            "Conventions": "CF-1.11",
+            "lattice": json.dumps({name: getattr(lattice, name) for name in Lattice.__slots__}),
+            "bands": [str(band) for band in cube["band"].to_numpy()],
+            "nodata": "nan" if nodata is not None and math.isnan(nodata) else nodata,
+        },
+    )
+    times, bands, height, width = cube.shape
+    edges = (min(block_px, height), min(block_px, width))
+    codec = ZstdCodec(level=3, checksum=True)
+    create = partial(group.create_array, fill_value=0, compressors=[codec], config={"write_empty_chunks": True})
+    create(
+        "scenes", shape=cube.shape, dtype=cube.dtype, chunks=(1, bands, *edges), dimension_names=CUBE_DIMS,
+        attributes={"coordinates": "valid spatial_ref", "grid_mapping": "spatial_ref"},
+    )  # fmt: skip
+    create("valid", shape=(times, height, width), dtype="bool", chunks=(1, *edges), dimension_names=("time", "y", "x"))
+    for name, (values, dims, attributes) in _coordinates(cube, lattice).items():
+        group.create_array(
+            name, data=values, dimension_names=dims, attributes=attributes, compressors=[codec] if dims else None,
+            config={"write_empty_chunks": True},
+        )  # fmt: skip
+
+
+def _coordinates(cube: xr.DataArray, lattice: Lattice) -> dict[str, tuple[npt.NDArray[Any], tuple[str, ...], Any]]:
+    """Return (values, dims, attributes) of the coordinates of a cube."""
+    y, x = lattice.coordinates()
+    times = cube["time"].to_numpy()
+    unit = next(unit for unit in _UNITS if (times.astype(f"datetime64[{unit}]") == times).all())
+    count = times.astype(f"datetime64[{unit}]").astype(np.int64)
+    _, reference, attributes = spatial_ref(lattice)
+    numbers = np.arange(1, cube.sizes["band"] + 1)
+    return {
+        "time": (count, ("time",), {"units": f"{_UNITS[unit]} since 1970-01-01", "calendar": "proleptic_gregorian"}),
+        "band": (numbers, ("band",), {"long_name": "number of the band; names are in the group's attribute 'bands'"}),
+        "y": (y, ("y",), {"standard_name": "projection_y_coordinate"}),
+        "x": (x, ("x",), {"standard_name": "projection_x_coordinate"}),
+        "spatial_ref": (np.asarray(reference), (), attributes),
+    }
+
+
+def _identity(cube: xr.DataArray, block_px: int) -> str | None:
+    """Return a digest of all that decides what is written, or None where the source's content is not known."""
+    source = cube.encoding.get("source_digest")
+    if source is None:
+        return None
+    sha = hashlib.sha256(f"{FORMAT} {block_px} {WRITE_BYTES} {source} {cube.shape} {cube.dtype}".encode())
+    for name in ("time", "y", "x"):
+        sha.update(np.ascontiguousarray(cube[name].to_numpy()).tobytes())
+    sha.update("\0".join(map(str, cube["band"].to_numpy())).encode())
+    sha.update(repr(cube.attrs.get("nodata")).encode())
+    return sha.hexdigest()
+
+
+def _resume(part: Path, identity: str | None) -> int | None:
+    """Return how many blocks an earlier call wrote of the very same cube; None where it has to start anew."""
+    try:
+        journal = json.loads((part / JOURNAL).read_text(encoding="utf-8"))
+        if identity is None or journal["identity"] != identity:
+            return None
+        return int(journal["done"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _note(part: Path, identity: str | None, done: int) -> None:
+    write_text(part / JOURNAL, json.dumps({"identity": identity, "done": done}))
+
+
+def _put_in_place(part: Path, target: Path) -> None:
+    """Rename a finished store to where it belongs, after sweeping what a killed writer left."""
+    for orphan in [*part.rglob("*.partial"), *part.rglob(".*.tmp*")]:
+        orphan.unlink()
+    _check_chunks(part)
+    if target.exists():
+        old = target.with_name(target.name + ".old")
+        shutil.rmtree(old, ignore_errors=True)
+        os.replace(target, old)  # noqa: PTH105
+        os.replace(part, target)  # noqa: PTH105
+        shutil.rmtree(old)
+    else:
+        os.replace(part, target)  # noqa: PTH105
+
+
+def _attributes(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / "zarr.json").read_text(encoding="utf-8")).get("attributes", {}))
+    except FileNotFoundError:
+        part = folder.with_name(folder.name + ".part")
+        if part.is_dir():
+            raise InputError(f"{shown(folder)} is not finished: run the same command again, it goes on") from None
+        raise InputError(f"there is no cube at {shown(folder)}: make one (taxoscape cube)") from None
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"{shown(folder)} is damaged ({error}): delete it and make it anew (taxoscape cube)") from None
+
+
+def _open_array(folder: Path, name: str, mode: Literal["r", "r+"] = "r") -> zarr.Array[Any]:
+    """Open an array of a store; empty chunks are written, not left away."""
+    import zarr
+
+    try:
+        array = zarr.open_array(folder / name, mode=mode, zarr_format=3)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{shown(folder)} lacks the array '{name}' ({error}): delete it and make it anew (taxoscape cube)"
+        ) from None
+    return array.with_config({"write_empty_chunks": True})
+
+
+def _check_chunks(folder: Path) -> None:
+    """Raise `InputError` where a chunk is lost: Zarr itself would read zeros there."""
+    for name in ("scenes", "valid", "time", "y", "x"):
+        array = _open_array(folder, name)
+        lost = [key for key in _chunk_keys(array) if not (folder / name / key).is_file()]
+        if lost:
+            raise InputError(
+                f"{shown(folder)} has lost {len(lost)} of {math.prod(array.cdata_shape)} chunks of '{name}': "
+                f"{shortened(lost)}; they would read as zeros: delete it and make it anew (taxoscape cube)"
+            )
+
+
+def _chunk_keys(array: zarr.Array[Any]) -> Iterator[str]:
+    for index in np.ndindex(array.cdata_shape):
+        yield "/".join(["c", *map(str, index)])

@@ -1,0 +1,188 @@
+"""An encoder: a trained network that knows its own preprocessing.
+
+What an encoder needs to be rebuilt is its `Recipe`; what it went through is its ``metadata``. Both travel in the header
+of one safetensors file beside the weights.
+
+Vectors do not depend on how tiles are batched: `Encoder.embed` always runs batches of one size, the last filled up
+with tiles of zeros, because matrix kernels may round differently for other sizes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from taxoscape.embedding import weights
+from taxoscape.embedding.networks import build_network
+from taxoscape.embedding.scaling import Scaling
+from taxoscape.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+KIND = "encoder"
+BATCH = 64
+"""Tiles in one batch of `Encoder.embed`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """All that an encoder is but for its weights."""
+
+    network: str
+    """Name of the network, as `networks.build_network` takes it."""
+    tile_size: int
+    """Edge of a tile in pixels."""
+    bands: tuple[str, ...]
+    """Names of the bands, in order."""
+    n_features: int
+    """Length of a vector."""
+    scaling: Scaling
+    """From the scenes' units to what the network sees."""
+    normalised: bool
+    """Whether vectors are scaled to length 1."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
+        """Return the recipe that `dataclasses.asdict` took apart, also by way of JSON."""
+        scaling = Scaling(**{name: tuple(axis) for name, axis in values["scaling"].items()})
+        return cls(**{**values, "bands": tuple(values["bands"]), "scaling": scaling})
+
+    def build(self, seed: int = 0) -> nn.Module:
+        """Return the network, untrained."""
+        return build_network(
+            self.network, n_bands=len(self.bands), tile_size=self.tile_size, n_features=self.n_features, seed=seed
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoder:
+    """A trained network with its preprocessing. Make one with `train_encoder` or `load_encoder`."""
+
+    recipe: Recipe
+    """What the encoder is."""
+    network: nn.Module
+    """The network, in evaluation mode, on the device where it runs."""
+    metadata: dict[str, Any] = field(default_factory=dict)
+    """How the encoder came to be, as JSON can hold it; ``training`` has what `fit.judge` measured."""
+
+    def __post_init__(self) -> None:
+        self.network.eval()
+        self.network.requires_grad_(requires_grad=False)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @property
+    def tile_size(self) -> int:
+        """Edge of a tile in pixels."""
+        return self.recipe.tile_size
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Names of the bands, in order."""
+        return self.recipe.bands
+
+    @property
+    def n_features(self) -> int:
+        """Length of a vector."""
+        return self.recipe.n_features
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """Recipe and metadata as JSON can hold them."""
+        return {"recipe": asdict(self.recipe), "metadata": self.metadata}
+
+    def embed(
+        self, tiles: npt.ArrayLike, valid: npt.ArrayLike | None = None, *, batch_size: int = BATCH
+    ) -> npt.NDArray[np.float32]:
+        """Return a vector for each tile.
+
+        Parameters
+        ----------
+        tiles
+            (n, band, y, x) in the scenes' own units; bands as in `bands`, y = x = `tile_size`.
+        valid
+            Bool (n, y, x), True where the pixel can be used; None: wherever all bands are finite. Pixels that are not
+            finite never count.
+        batch_size
+            Tiles in one run of the network. Change it for speed or memory; vectors may then differ by rounding.
+
+        Returns
+        -------
+        numpy.ndarray
+            Float32 (n, feature). A tile without one valid pixel gets the vector of a tile of band means.
+
+        Raises
+        ------
+        InputError
+            Where the shapes do not fit the encoder.
+
+        Notes
+        -----
+        Equal tiles get equal vectors, bit for bit, whatever else is passed with them (see the module's note).
+        """
+        values = np.asarray(tiles)
+        mask = None if valid is None else np.asarray(valid, dtype=bool)
+        self._check(values, mask)
+        device = next(self.network.parameters()).device
+        out = np.empty((len(values), self.n_features), np.float32)
+        for start in range(0, len(values), batch_size):
+            part = slice(start, start + batch_size)
+            scaled = self.recipe.scaling.apply(values[part], None if mask is None else mask[part])
+            batch = np.zeros((batch_size, *scaled.shape[1:]), np.float32)
+            batch[: len(scaled)] = scaled
+            with torch.inference_mode():
+                x = torch.from_numpy(batch).to(device, memory_format=torch.channels_last)
+                vectors = self.network(x)
+                if self.recipe.normalised:
+                    vectors = nn.functional.normalize(vectors, dim=1)
+            out[part] = vectors[: len(scaled)].float().cpu().numpy()
+        return out
+
+    def to_bytes(self) -> bytes:
+        """Return the encoder as the bytes of a safetensors file; the same encoder gives the same bytes."""
+        return weights.pack(KIND, self.network.state_dict(), self.description)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the encoder to a safetensors file, whole or not at all."""
+        weights.write(path, self.to_bytes())
+
+    def _check(self, values: npt.NDArray[Any], mask: npt.NDArray[np.bool_] | None) -> None:
+        wanted = (len(self.bands), self.tile_size, self.tile_size)
+        if values.ndim != 4 or values.shape[1:] != wanted or values.dtype.kind not in "uif":
+            raise InputError(
+                f"the encoder takes tiles (n, {', '.join(map(str, wanted))}) of numbers with the bands "
+                f"{', '.join(self.bands)}, not {values.dtype} {values.shape}"
+            )
+        if mask is not None and mask.shape != (len(values), *wanted[1:]):
+            raise InputError(f"valid has the shape {mask.shape}, the tiles need {(len(values), *wanted[1:])}")
+
+
+def load_encoder(path: str | os.PathLike[str], *, device: str = "cpu") -> Encoder:
+    """Return the encoder in a file that `Encoder.save` wrote.
+
+    Parameters
+    ----------
+    path
+        Safetensors file.
+    device
+        Where the network shall run.
+
+    Raises
+    ------
+    InputError
+        Where the file is missing, cut off, altered, of another format, or no encoder.
+    """
+    tensors, about = weights.unpack(weights.read(path, KIND), KIND, str(path))
+    recipe = Recipe.from_dict(about["recipe"])
+    network = recipe.build()
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise InputError(f"the weights in {path} do not fit its network '{recipe.network}': {error}") from None
+    return Encoder(recipe, network.to(device), about["metadata"])

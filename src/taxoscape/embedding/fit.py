@@ -1,0 +1,254 @@
+"""From a cube to an encoder: draw, train, judge.
+
+`train_encoder` is the whole way for a caller who does not want to stop in between. A runner that saves states takes
+the same steps one by one: `draw`, `training.train`, `encoder_from`, `judge`. `refine_encoder` is the second training,
+on triplets from clusters.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from taxoscape.config import EncoderSettings, RefineSettings
+from taxoscape.embedding.encoder import Encoder
+from taxoscape.embedding.tiles import TileReader, as_reader
+from taxoscape.embedding.training import TrainState, total_steps, train
+from taxoscape.embedding.triplets import Triplets, cluster_triplets, geographic_triplets
+from taxoscape.progress import Track, silent
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import xarray as xr
+
+    from taxoscape.grid import Grid
+
+COLLAPSED = 1e-3
+"""Spread of embeddings below which an encoder is held to have collapsed; see `collapse_of`."""
+HELD_OUT = 512
+"""Triplets, drawn anew, by which an encoder is judged."""
+
+
+class CollapseWarning(UserWarning):
+    """An encoder gives nearly the same vector for every tile, so zones made from it mean nothing."""
+
+
+def train_encoder(
+    cube: xr.DataArray,
+    *,
+    tile_size: int = 100,
+    settings: EncoderSettings | None = None,
+    rng: int | np.random.Generator = 0,
+    min_valid: float = 0.5,
+    track: Track = silent,
+    device: str = "cpu",
+) -> Encoder:
+    """Train f^g: an encoder under which tiles that are near on the ground are near.
+
+    Parameters
+    ----------
+    cube
+        Cube (time, band, y, x) with the coordinate ``valid``.
+    tile_size
+        Edge of a tile in pixels.
+    settings
+        Network, triplets and training; None: the defaults.
+    rng
+        Seed or generator. The same seed gives the same encoder on the same machine with as many threads.
+    min_valid
+        Share of valid pixels that a tile has at least to be trained on.
+    track
+        Told of the progress.
+    device
+        Where the network runs.
+
+    Returns
+    -------
+    Encoder
+        Its ``metadata["training"]`` holds what `judge` measured.
+
+    Warns
+    -----
+    CollapseWarning
+        Where all embeddings are alike.
+
+    Raises
+    ------
+    InputError
+        Where the region or its valid part is too small, or the network does not take such tiles.
+    TrainingError
+        Where the loss stops being a number.
+
+    Notes
+    -----
+    Memory: the cube, where it is below 2 GiB, else windows of it; and a batch of tiles with its maps. Source: METHOD
+    steps 1 and 2; the default network and loss differ from the paper's, ``config.PRESETS["paper"]`` has those.
+    """
+    settings = settings or EncoderSettings()
+    seed = seed_of(rng)
+    reader = TileReader(cube, tile_size)
+    triplets = draw(reader, settings, seed=seed, min_valid=min_valid)
+    steps = train(reader, triplets, settings, rng=seed, device=device)
+    (state,) = deque(track(steps, "training the encoder", total_steps(triplets, settings)), maxlen=1)
+    return judge(encoder_from(state), reader, seed=seed, min_valid=min_valid)
+
+
+def draw(reader: TileReader, settings: EncoderSettings, *, seed: int, min_valid: float = 0.5) -> Triplets:
+    """Draw the triplets of the first training; a function of the cube's valid mask, the settings and the seed."""
+    return geographic_triplets(
+        reader,
+        tile_size=reader.tile_size,
+        neighbourhood_px=settings.neighbourhood_px,
+        n=settings.triplets,
+        rng=np.random.default_rng([seed, 2]),
+        min_valid=min_valid,
+    )
+
+
+def encoder_from(state: TrainState) -> Encoder:
+    """Return the encoder that a state of training stands for; later steps do not change it."""
+    network = copy.deepcopy(state.network)
+    network.zero_grad(set_to_none=True)
+    training: dict[str, Any] = {"steps": state.step, "loss": state.loss, "seed": state.task["seed"]}
+    return Encoder(state.recipe, network, {"settings": state.task["settings"], "training": training})
+
+
+def judge(encoder: Encoder, reader: TileReader, *, seed: int, min_valid: float = 0.5) -> Encoder:
+    """Measure an encoder on triplets that it was not trained on, write that into it, and warn of collapse.
+
+    Returns
+    -------
+    Encoder
+        The same network; ``metadata["training"]`` gains ``held_out_accuracy`` (share of fresh geographic triplets
+        whose neighbour is nearer to the anchor than the distant tile; 0.5 is chance) and ``spread``
+        (`collapse_of`).
+
+    Warns
+    -----
+    CollapseWarning
+        Where the spread is below `COLLAPSED`.
+    """
+    neighbourhood = encoder.metadata.get("settings", {}).get("neighbourhood_px")
+    fresh = geographic_triplets(
+        reader,
+        tile_size=reader.tile_size,
+        neighbourhood_px=neighbourhood,
+        n=HELD_OUT,
+        rng=np.random.default_rng([seed, 3]),
+        min_valid=min_valid,
+    )
+    anchor, neighbour, distant = (_embed(encoder, reader, t) for t in (fresh.anchor, fresh.neighbour, fresh.distant))
+    near, far = (np.linalg.norm(anchor - other, axis=1) for other in (neighbour, distant))
+    spread = _spread(anchor)
+    if spread < COLLAPSED:
+        warnings.warn(
+            f"the encoder has collapsed: embeddings of different places differ by only {spread:.2g} of their size, so "
+            "zones would mean nothing. Look at the scenes (are they constant, or nearly all nodata?), or train "
+            "otherwise: more triplets (--triplets), a smaller learning_rate, the contrastive loss (--preset fast)",
+            CollapseWarning,
+            stacklevel=2,
+        )
+    accuracy = float(np.mean(near < far))
+    training = {**encoder.metadata.get("training", {}), "held_out_accuracy": accuracy, "spread": spread}
+    return replace(encoder, metadata={**encoder.metadata, "training": training})
+
+
+def collapse_of(encoder: Encoder, reader: TileReader, corners: npt.NDArray[np.int32]) -> float:
+    """Return how much the embeddings of tiles differ: mean ‖z − z̄‖² over mean ‖z‖², 0…1.
+
+    0 when all vectors are one; for vectors of length 1 it is one less the squared length of their mean.
+    """
+    return _spread(_embed(encoder, reader, corners))
+
+
+def refine_encoder(
+    cube: xr.DataArray | TileReader,
+    encoder: Encoder,
+    grid: Grid,
+    labels: npt.ArrayLike,
+    counts: npt.ArrayLike,
+    *,
+    settings: EncoderSettings | None = None,
+    refine: RefineSettings | None = None,
+    rng: int = 0,
+    state: TrainState | None = None,
+    device: str = "cpu",
+) -> Iterator[TrainState]:
+    """Train f^c: an encoder further, on triplets from the clusters of its own partition.
+
+    Parameters
+    ----------
+    cube
+        Cube (time, band, y, x), or a reader of it.
+    encoder
+        f^g.
+    grid, labels, counts, rng
+        As `cluster_triplets` takes them; ``rng`` seeds triplets and training.
+    settings
+        Loss and batch size; None: those the encoder was trained with.
+    refine
+        Triplets per date, epochs and step size.
+    state
+        State of an earlier call with the same arguments, to go on from.
+    device
+        Where the network runs.
+
+    Returns
+    -------
+    iterator of TrainState
+        As `train`; `encoder_from` makes an encoder of the last.
+
+    Raises
+    ------
+    InputError
+        As `cluster_triplets` and `train` do.
+
+    Notes
+    -----
+    Source: METHOD steps 5 and 6.
+    """
+    reader = as_reader(cube, encoder.tile_size)
+    refine = refine or RefineSettings()
+    triplets = refinement_triplets(grid, labels, counts, refine=refine, rng=rng)
+    return train(
+        reader, triplets, refinement_settings(encoder, settings, refine), rng=rng, start=encoder, state=state,
+        device=device,
+    )  # fmt: skip
+
+
+def refinement_triplets(
+    grid: Grid, labels: npt.ArrayLike, counts: npt.ArrayLike, *, refine: RefineSettings, rng: int
+) -> Triplets:
+    """Draw the triplets of `refine_encoder`."""
+    return cluster_triplets(
+        grid, labels, counts, per_date=refine.triplets_per_date, rng=np.random.default_rng([rng, 4])
+    )
+
+
+def refinement_settings(encoder: Encoder, settings: EncoderSettings | None, refine: RefineSettings) -> EncoderSettings:
+    """Return the settings of the second training: the first one's, with epochs and step size of the refinement."""
+    if settings is None:
+        settings = EncoderSettings(**encoder.metadata.get("settings", {}))
+    return replace(settings, epochs=refine.epochs, learning_rate=refine.learning_rate)
+
+
+def seed_of(rng: int | np.random.Generator) -> int:
+    """Return a seed: the integer itself, or one drawn from the generator."""
+    return int(rng.integers(2**32)) if isinstance(rng, np.random.Generator) else int(rng)
+
+
+def _embed(encoder: Encoder, reader: TileReader, corners: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+    parts = [encoder.embed(*reader.read(corners[i : i + 64])) for i in range(0, len(corners), 64)]
+    return np.concatenate(parts)
+
+
+def _spread(vectors: npt.NDArray[np.float32]) -> float:
+    size = float(np.mean(np.sum(np.square(vectors, dtype=np.float64), axis=1)))
+    variance = float(np.sum(np.var(vectors, axis=0, dtype=np.float64)))
+    return variance / size if size > 0 else 0.0

@@ -1,0 +1,51 @@
+"""Compare a run's zones with a label raster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from taxoscape.analysis.agreement import agreement
+from taxoscape.contracts import check_zones
+from taxoscape.cube.labels import read_labels_on_grid
+from taxoscape.errors import InputError, RunFolderError
+from taxoscape.run.folder import RunFolder
+from taxoscape.run.store import read_zones
+
+
+def evaluate_run(folder: RunFolder, truth: str | Path, *, min_share: float = 0.5) -> dict[str, Any]:
+    """Score the zones of a run against labels that it has never seen.
+
+    Parameters
+    ----------
+    folder
+        The run; its zones must be made.
+    truth
+        Label raster. A tile's label is its majority label where that holds at least ``min_share`` of all the tile's
+        pixels; 0 and nodata are no label.
+    min_share
+        In 0…1.
+
+    Returns
+    -------
+    ``nmi``, ``ari``, ``purity``, ``n_tiles`` (tiles with a zone and a label), ``min_share``; and, where the run was
+    refined, the same of P^g under ``geographic``.
+
+    Raises
+    ------
+    RunFolderError
+        Where the zones are not made yet.
+    InputError
+        Where the raster cannot be read, or no tile has a label.
+    """
+    if not 0 <= min_share <= 1:
+        raise InputError(f"--min-share is a share between 0 and 1, not {min_share}")
+    refined, geographic = folder / "partition.zarr", folder / "partition_geographic.zarr"
+    if not geographic.exists():
+        raise RunFolderError(f"{folder.path} has no zones yet: run  taxoscape run {folder / 'run.toml'}")
+    last = read_zones(refined if refined.exists() else geographic)
+    labels = read_labels_on_grid(truth, check_zones(last), min_share=min_share)
+    result: dict[str, Any] = {**agreement(last["labels"].to_numpy(), labels), "min_share": min_share}
+    if refined.exists():
+        result["geographic"] = agreement(read_zones(geographic)["labels"].to_numpy(), labels)
+    return result

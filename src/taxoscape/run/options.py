@@ -1,0 +1,165 @@
+"""The options of the command line: one table, from flag to setting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Kind = Literal["integer", "number", "text", "list", "switch", "zones"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One option and the setting that it gives."""
+
+    flag: str
+    """As typed: ``--tile-size``."""
+    setting: str
+    """The setting, as ``section.name``."""
+    kind: Kind = "text"
+    """How its value is read."""
+    choices: tuple[str, ...] = ()
+    """Words allowed, where only some are."""
+    metavar: str | None = None
+    """What the help shows for the value."""
+    help: str
+    """One line for the help."""
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option(
+        flag="--bands",
+        setting="cube.bands",
+        kind="list",
+        metavar="B02,B03,B04",
+        help="Bands to take, by name or 1-based number. [default: all]",
+    ),
+    Option(
+        flag="--dates",
+        setting="cube.dates",
+        metavar="CSV",
+        help="CSV with the columns file,date; beats dates in names and tags.",
+    ),
+    Option(
+        flag="--nodata",
+        setting="cube.nodata",
+        kind="number",
+        metavar="V",
+        help="Value that means no data. [default: as the files say]",
+    ),
+    Option(flag="--start", setting="cube.start", metavar="DATE", help="First date to take."),
+    Option(flag="--end", setting="cube.end", metavar="DATE", help="Last date to take."),
+    Option(
+        flag="--tile-size",
+        setting="grid.tile_size",
+        kind="integer",
+        metavar="N",
+        help="Edge of a tile in pixels. [default: 100]",
+    ),
+    Option(
+        flag="--stride",
+        setting="grid.stride",
+        kind="integer",
+        metavar="N",
+        help="Pixels from tile to tile. [default: the tile size]",
+    ),
+    Option(
+        flag="--partial",
+        setting="grid.partial",
+        choices=("drop", "keep"),
+        help="Tiles that reach over the edge. [default: drop]",
+    ),
+    Option(
+        flag="--min-valid",
+        setting="grid.min_valid",
+        kind="number",
+        metavar="SHARE",
+        help="Valid share from which a tile counts on a date. [default: 0.5]",
+    ),
+    Option(
+        flag="--encoder",
+        setting="encoder.encoder",
+        metavar="tile2vec|PATH",
+        help="Train a network, or take the encoder in a file. [default: tile2vec]",
+    ),
+    Option(
+        flag="--triplets",
+        setting="encoder.triplets",
+        kind="integer",
+        metavar="N",
+        help="Triplets drawn from geography.",
+    ),
+    Option(flag="--epochs", setting="encoder.epochs", kind="integer", metavar="N", help="Passes over the triplets."),
+    Option(flag="--seed", setting="run.seed", kind="integer", metavar="N", help="Seed of all randomness. [default: 0]"),
+    Option(
+        flag="--zones", setting="zones.zones", kind="zones", metavar="K|auto", help="Number of zones. [default: auto]"
+    ),
+    Option(
+        flag="--clusterer",
+        setting="zones.clusterer",
+        choices=("kmeans",),
+        help="How series become zones. [default: kmeans]",
+    ),
+    Option(
+        flag="--refine/--no-refine",
+        setting="refine.refine",
+        kind="switch",
+        help="Train on with the zones as neighbourhoods. [default: refine]",
+    ),
+    Option(
+        flag="--rgb",
+        setting="publish.rgb",
+        kind="list",
+        metavar="R,G,B",
+        help="Bands for pictures. [default: by name, else the first]",
+    ),
+    Option(flag="--threads", setting="run.threads", kind="integer", metavar="N", help="Threads. [default: all cores]"),
+    Option(
+        flag="--device",
+        setting="run.device",
+        choices=("auto", "cpu", "cuda"),
+        help="Where networks run. [default: auto]",
+    ),
+)
+"""In the order in which the help shows them."""
+
+
+def options_of(owned: tuple[str, ...] | None = None) -> tuple[Option, ...]:
+    """Return the options whose setting, or its section, is among ``owned``; all where that is None."""
+    if owned is None:
+        return OPTIONS
+    return tuple(o for o in OPTIONS if o.setting in owned or o.setting.partition(".")[0] in owned)
+
+
+def explicit_settings(given: Mapping[str, Any], options: tuple[Option, ...]) -> dict[str, dict[str, Any]]:
+    """Return the settings that were given on the command line, by section.
+
+    Parameters
+    ----------
+    given
+        Value by option name as Python spells it (``tile_size``); None: not given.
+    options
+        The options of the command.
+    """
+    result: dict[str, dict[str, Any]] = {}
+    for option in options:
+        value = given.get(python_name(option))
+        if value is None:
+            continue
+        section, _, name = option.setting.partition(".")
+        result.setdefault(section, {})[name] = _read(option, value)
+    return result
+
+
+def python_name(option: Option) -> str:
+    """Return the name of an option's value: ``--tile-size`` is ``tile_size``."""
+    return option.flag.partition("/")[0].lstrip("-").replace("-", "_")
+
+
+def _read(option: Option, value: Any) -> Any:
+    if option.kind == "list":
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    if option.kind == "zones":
+        return int(value) if value.lstrip("+-").isdigit() else value
+    return value

@@ -1,0 +1,214 @@
+"""Do the stages of a run folder in order, skipping what is done.
+
+Nothing here computes: the work of each stage is in `taxoscape.run.work`, the table of stages in `taxoscape.run.table`.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from taxoscape.config import Settings, differences, from_dict, to_dict
+from taxoscape.errors import InputError, RunFolderError
+from taxoscape.progress import Track, silent
+from taxoscape.run.folder import LOG_FILE, SETTINGS_FILE, RunFolder
+from taxoscape.run.request import OTHER_KEYS, Explicit, read_run
+from taxoscape.run.table import NAMES, STAGES, Stage, check_owned, digests, stage_named
+from taxoscape.run.work import WORK, Context
+
+log = logging.getLogger("taxoscape")
+
+
+def existing(path: str | Path) -> RunFolder:
+    """Return the run folder at a path.
+
+    Raises
+    ------
+    InputError
+        Where there is no run.
+    """
+    folder = RunFolder(path)
+    if not folder.exists:
+        raise InputError(
+            f"{path} is no run folder of taxoscape (it has no {SETTINGS_FILE}): make one with taxoscape run"
+        )
+    return folder
+
+
+def advance(folder: RunFolder, names: Sequence[str] = NAMES, *, track: Track = silent) -> None:
+    """Do stages of a run in order, skipping those that are done.
+
+    Parameters
+    ----------
+    folder
+        A prepared run folder.
+    names
+        The stages to do; what they need must be done.
+    track
+        Told of the progress inside each stage.
+
+    Raises
+    ------
+    RunFolderError
+        Where a stage that is needed is not done.
+    """
+    with folder.locked():
+        settings, scenes, inputs = read_run(folder)
+        current = digests(settings, inputs)
+        with _logging_to(folder / LOG_FILE), _threads(settings.run.threads):
+            for stage in STAGES:
+                if stage.name in names:
+                    _refuse_unmet(folder, stage, current)
+                    _do(folder, stage, current[stage.name], settings, scenes, track)
+
+
+def change(folder: RunFolder, name: str, explicit: Explicit) -> None:
+    """Write settings given to a stage into ``run.toml``; later stages become stale by themselves.
+
+    Raises
+    ------
+    InputError
+        Where a setting belongs to another stage or cannot be used.
+    """
+    given = {section: dict(values) for section, values in explicit.items() if values}
+    if not given:
+        return
+    check_owned(stage_named(name), given)
+    with folder.locked():
+        document = folder.read_document()
+        for section, values in given.items():
+            document.setdefault(section, {}).update(values)
+        sections = {key: value for key, value in document.items() if key not in OTHER_KEYS}
+        document.update(to_dict(from_dict(sections)))
+        folder.write_document(document)
+
+
+def status(folder: RunFolder) -> list[dict[str, Any]]:
+    """Return for each stage its ``name``, ``state`` ("done" or why not), ``seconds`` and ``notes``."""
+    settings, _, inputs = read_run(folder)
+    current = digests(settings, inputs)
+    rows = []
+    stale = set[str]()
+    for stage in STAGES:
+        fault = folder.fault(stage.name, current[stage.name])
+        marker = folder.marker(stage.name) or {}
+        if fault is None and stale.intersection(stage.needs):
+            fault = "needs an earlier stage"
+        if fault is not None:
+            stale.add(stage.name)
+        rows.append(
+            {
+                "name": stage.name,
+                "state": fault or "done",
+                "seconds": marker.get("seconds") if fault is None else None,
+                "notes": marker.get("notes", {}) if fault is None else {},
+            }
+        )
+    return rows
+
+
+def status_text(folder: RunFolder) -> str:
+    """Return what `status` finds as a table for people, with the settings that are not the default."""
+    lines = []
+    for row in status(folder):
+        seconds = "" if row["seconds"] is None else f"{row['seconds']:.1f} s"
+        lines.append(f"{row['name']:<9}{seconds:>10}  {row['state']}")
+    settings, _, inputs = read_run(folder)
+    lines.append(f"{len(inputs)} scenes; settings other than the default:")
+    lines += [
+        f"  {line.partition(' → ')[0].partition(':')[0]} = {line.rpartition(' → ')[2]}"
+        for line in differences(Settings(), settings)
+    ]
+    return "\n".join(lines)
+
+
+def _do(
+    folder: RunFolder, stage: Stage, digest: str, settings: Settings, scenes: tuple[str, ...], track: Track
+) -> None:
+    if folder.is_done(stage.name, digest):
+        log.info("%-8s done before", stage.name)
+        return
+    folder.forget(stage.name)
+    work = folder.work(stage.name, digest)
+    begun = time.monotonic()
+    clock = work / "seconds"
+    before = float(clock.read_text()) if clock.is_file() else 0.0
+    context = Context(folder=folder, settings=settings, scenes=scenes, work=work, track=track)
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("default")
+            outcome = WORK[stage.name](context)
+    except BaseException:
+        if work.is_dir():
+            clock.write_text(str(before + time.monotonic() - begun))
+        raise
+    seconds = before + time.monotonic() - begun
+    said = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
+    for warning in caught:
+        if not issubclass(warning.category, UserWarning):
+            log.debug("%s: %s (%s:%d)", warning.category.__name__, warning.message, warning.filename, warning.lineno)
+    for message in said:
+        log.warning("%-8s %s", stage.name, message)
+    folder.remove([name for name in stage.outputs if name not in outcome.outputs])
+    folder.finish(stage.name, digest, list(outcome.outputs), seconds, {**outcome.notes, "warnings": said})
+    folder.clear_work(stage.name)
+    log.info("%-8s %s (%.1f s)", stage.name, outcome.summary, seconds)
+
+
+def _refuse_unmet(folder: RunFolder, stage: Stage, current: Mapping[str, str]) -> None:
+    """Refuse a stage while one that it needs is not done, naming the first command to run."""
+    for before in STAGES[: STAGES.index(stage)]:
+        fault = folder.fault(before.name, current[before.name])
+        if fault is not None:
+            again = folder.path / SETTINGS_FILE
+            command = f"taxoscape run {again}" if before.name == "cube" else f"taxoscape {before.name} {folder.path}"
+            raise RunFolderError(
+                f"the stage '{stage.name}' needs '{before.name}', which is not ready ({fault}): run  {command}  first, "
+                f"or all of them with  taxoscape run {again}"
+            )
+
+
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    """Write the log to a file as well, with the time and with what goes wrong."""
+    from taxoscape import __version__
+
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)
+    log.debug("taxoscape %s: %s", __version__, " ".join(sys.argv))
+    try:
+        yield
+    except KeyboardInterrupt:
+        log.debug("interrupted")
+        raise
+    except Exception:
+        log.debug("stopped by an error", exc_info=True)
+        raise
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        handler.close()
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Hold every numerical library to a number of threads: with another number, last digits may differ."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        with threadpool_limits(count):
+            yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,113 @@
+"""What a user asks for, from the command line or from a run file, and what a run folder remembers of it.
+
+A run file (``region.toml``, or the ``run.toml`` of a run) is TOML: ``scenes``, optionally ``out`` and ``preset``, and a
+section of settings per stage as in `taxoscape.config`. Paths in it are relative to the file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from taxoscape.config import Settings, from_dict
+from taxoscape.errors import InputError
+from taxoscape.run.folder import SETTINGS_FILE, RunFolder, read_toml
+
+Explicit = Mapping[str, Mapping[str, Any]]
+
+OTHER_KEYS = ("scenes", "out", "preset", "taxoscape", "versions", "input")
+"""Keys of a run file that are not sections of settings."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a user asked for, before anything is looked at."""
+
+    scenes: tuple[str, ...]
+    """Files, folders, globs."""
+    explicit: Explicit
+    """Settings given, by section."""
+    preset: str = "fast"
+    """Name of the preset underneath."""
+
+
+def read_request(path: Path) -> tuple[Request, Path]:
+    """Read a run file (``region.toml`` or the ``run.toml`` of a run).
+
+    Returns
+    -------
+    The request, its paths made absolute, and the run folder it means: the key ``out``; for a ``run.toml``, the folder
+    it lies in; else a folder beside the file with the file's stem as name.
+
+    Raises
+    ------
+    InputError
+        Where the file is missing, is no TOML or names no scenes.
+    """
+    document = read_toml(path)
+    base = path.resolve().parent
+    scenes = document.get("scenes")
+    if isinstance(scenes, str):
+        scenes = [scenes]
+    if not isinstance(scenes, list) or not scenes or not all(isinstance(scene, str) for scene in scenes):
+        raise InputError(f'{path} names no scenes: add a line such as  scenes = ["scenes/*.tif"]')
+    explicit = {key: value for key, value in document.items() if key not in OTHER_KEYS}
+    cube = explicit.get("cube")
+    if isinstance(cube, dict) and "dates" in cube:
+        explicit["cube"] = {**cube, "dates": str(base / cube["dates"])}
+    out = base / document["out"] if "out" in document else base if path.name == SETTINGS_FILE else base / path.stem
+    request = Request(
+        scenes=tuple(str(base / scene) for scene in scenes),
+        explicit=explicit,
+        preset=str(document.get("preset", "fast")),
+    )
+    return request, out
+
+
+def request_of(
+    scenes: Sequence[str], out: str | Path | None, explicit: Explicit, preset: str | None = None
+) -> tuple[Request, Path]:
+    """Return the request and the run folder that a command line means.
+
+    Parameters
+    ----------
+    scenes
+        Files, folders and globs, or one run file; settings given beat those of the file.
+    out
+        The run folder; needed unless a run file names it.
+    explicit
+        Settings given, by section.
+    preset
+        The preset given.
+
+    Raises
+    ------
+    InputError
+        Where no run folder is known, or the run file cannot be used.
+    """
+    if len(scenes) == 1 and scenes[0].endswith(".toml"):
+        request, meant = read_request(Path(scenes[0]))
+        sections = {*request.explicit, *explicit}
+        merged = {name: {**request.explicit.get(name, {}), **explicit.get(name, {})} for name in sections}
+        return replace(request, explicit=merged, preset=preset or request.preset), Path(out) if out else meant
+    if out is None:
+        raise InputError("no run folder was given: add --out RUN")
+    return Request(scenes=tuple(os.path.abspath(s) for s in scenes), explicit=explicit, preset=preset or "fast"), Path(
+        out
+    )
+
+
+def read_run(folder: RunFolder) -> tuple[Settings, tuple[str, ...], dict[str, str]]:
+    """Return the settings, scenes (absolute paths) and input checksums by path that ``run.toml`` holds."""
+    document = folder.read_document()
+    sections = {key: value for key, value in document.items() if key not in OTHER_KEYS}
+    settings = from_dict(sections)
+    base = folder.path.resolve()
+    if settings.cube.dates is not None:
+        settings = replace(settings, cube=replace(settings.cube, dates=os.path.normpath(base / settings.cube.dates)))
+    scenes = tuple(os.path.normpath(base / scene) for scene in document.get("scenes", []))
+    inputs = {os.path.normpath(base / entry["path"]): entry["sha256"] for entry in document.get("input", [])}
+    return settings, scenes, inputs

@@ -1,0 +1,294 @@
+"""K-means on the flattened series: a region's series become zones.
+
+Source: METHOD step 4 (Echegoyen et al. 2024, section on the geographic partition): K-means under squared Euclidean
+distance on the series flattened to (tile, T · feature), best of several starts. The iterations are scikit-learn's.
+
+Missing dates: a tile takes part with the dates on which it counts. Each start is made by K-means on series whose gaps
+are filled neutrally (`taxoscape.zones.missing.two_way_fill`) and then settled by Lloyd's iterations that look at
+counted dates alone: a tile goes to the centroid nearest over its dates, a centroid is the mean, date by date, of the
+tiles that count. What is minimised is the squared distance over what was seen (the criterion of k-POD: Chi, Chi and
+Baraniuk, The American Statistician 70, 2016). A tile that counts on no date is in zone 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from taxoscape.contracts import check_series, tile_coordinates
+from taxoscape.errors import InputError
+from taxoscape.progress import Track, silent
+from taxoscape.zones.missing import counted, flat_distances, two_way_fill
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import xarray as xr
+
+    from taxoscape.grid import Grid
+
+    Int = npt.NDArray[np.int64]
+    Float32 = npt.NDArray[np.float32]
+    Bool = npt.NDArray[np.bool_]
+
+MAX_ITERATIONS = 300
+AUTO_MOST_ZONES = 15
+AUTO_STARTS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partition:
+    """One K-means result on a matrix."""
+
+    labels: Int
+    """Cluster of each row, 0…K−1."""
+    centres: Float32
+    """Centre of each cluster: float32 (cluster, column)."""
+    inertia: float
+    """Sum over rows of the squared distance to the centre."""
+
+
+def cluster(
+    series: xr.Dataset,
+    *,
+    n_clusters: int | Literal["auto"] = "auto",
+    starts: int = 10,
+    rng: int | np.random.Generator = 0,
+    first_labels: npt.NDArray[np.integer] | None = None,
+    track: Track = silent,
+) -> xr.Dataset:
+    """Partition the tiles of a region into zones by K-means on their series.
+
+    Parameters
+    ----------
+    series
+        Dataset of `taxoscape.encode`: ``embedding`` float32 (tile, time, feature), NaN where a tile does not count.
+    n_clusters
+        Number of zones K, or ``"auto"``: the elbow of the K-means error over K = 2…15 (the point farthest below the
+        straight line between both ends). A simple rule; look at the map and choose K yourself where you can.
+    starts
+        Independent k-means++ starts; the one with the lowest error is kept.
+    rng
+        Seed or generator of the starts.
+    first_labels
+        A partition (tile,) with labels 1…K (0: none) to use as one further start, such as the one before refinement.
+    track
+        Told of each start done.
+
+    Returns
+    -------
+    Dataset with ``labels`` (tile,), 1…K numbered by falling number of tiles, 0 where a tile counts on no date;
+    ``centroids`` (zone, time, feature); ``distances`` (tile, zone), flattened Euclidean over the dates counted; the
+    attributes ``n_clusters``, ``inertia_mean`` (mean squared distance of a tile to its centroid) and ``distance``.
+
+    Raises
+    ------
+    InputError
+        Where fewer different tiles count than zones are asked for, or ``series`` breaks its contract.
+
+    Notes
+    -----
+    Memory: twice the series (three times with missing dates). With one thread count and one seed the result is
+    the same bit for bit.
+    """
+    grid = check_series(series)
+    generator = np.random.default_rng(rng)
+    values = series["embedding"].to_numpy()
+    counts = counted(series)
+    used = counts.any(axis=1)
+    members = np.flatnonzero(used)
+    if n_clusters != "auto":
+        _refuse_too_many(n_clusters, values[members])
+    if not len(members):
+        raise InputError("no tile counts on any date, so there is nothing to cluster: lower --min-valid")
+    values, seen = values[members], counts[members]
+    whole = values if seen.all() else two_way_fill(values, seen)
+    matrix = whole.reshape(len(members), -1)
+    k = choose_k(matrix, generator, track) if n_clusters == "auto" else n_clusters
+    first = None if first_labels is None else np.asarray(first_labels)[members].astype(np.int64) - 1
+    found = partitions(matrix, k, starts=starts, rng=generator, first=first, track=track)
+    if not seen.all():
+        found = (settle(values, seen, start) for start in found)
+    best = min(found, key=lambda partition: partition.inertia)
+    labels, order = number_by_size(best.labels, k)
+    centroids = best.centres[order].reshape(k, *values.shape[1:])
+    return _zones_dataset(series, grid, members, labels, centroids, counts)
+
+
+def partitions(
+    matrix: Float32,
+    k: int,
+    *,
+    starts: int,
+    rng: np.random.Generator,
+    first: Int | None = None,
+    track: Track = silent,
+) -> Iterator[Partition]:
+    """Yield a K-means partition for each of several starts.
+
+    Parameters
+    ----------
+    matrix
+        float32 (row, column), finite.
+    k
+        Number of clusters, at most the number of different rows.
+    starts
+        Number of k-means++ starts.
+    rng
+        Source of the starts.
+    first
+        Labels 0…k−1 (negative: none) whose means are one further start; ignored where a label has no row.
+    track
+        Told of each start done.
+    """
+    seeds = [int(seed) for seed in rng.integers(0, 2**31, size=starts)]
+    inits: list[tuple[Float32 | None, int]] = [(None, seed) for seed in seeds]
+    if first is not None and all((first == label).any() for label in range(k)):
+        means = np.stack([matrix[first == label].mean(axis=0) for label in range(k)])
+        inits.insert(0, (means.astype(np.float32), 0))
+    for init, seed in track(inits, f"K-means, {k} zones", len(inits)):
+        yield _one_partition(matrix, k, init, seed)
+
+
+def settle(values: Float32, counts: Bool, start: Partition) -> Partition:
+    """Go on from a partition by Lloyd's iterations that look at counted dates alone.
+
+    Parameters
+    ----------
+    values, counts
+        float32 (row, time, feature), and bool (row, time): whether the row counts on the date.
+    start
+        A partition of the rows; its centres stand where no row of a cluster counts on a date.
+
+    Returns
+    -------
+    Partition whose inertia is the squared distance summed over counted dates. A cluster that loses all its rows takes
+    the row farthest from its centre.
+    """
+    k, shape = len(start.centres), (len(start.centres), *values.shape[1:])
+    labels, centres = start.labels, start.centres.reshape(shape)
+    rows, inertia = np.arange(len(values)), np.inf
+    share = counts.sum(axis=1) / counts.shape[1]
+    known = np.where(counts[:, :, None], values, 0)
+    for _ in range(MAX_ITERATIONS):
+        member = np.eye(k, dtype=np.float32)[labels]
+        dates = np.einsum("ik,it->kt", member, counts)[:, :, None]
+        sums = np.tensordot(member.T, known, axes=1)
+        centres = np.where(dates > 0, sums / np.maximum(dates, 1), centres).astype(np.float32)
+        squares = share[:, None] * flat_distances(values, counts, centres).astype(np.float64) ** 2
+        nearest = squares.argmin(axis=1)
+        for empty in np.setdiff1d(np.arange(k), nearest):
+            lonely = np.bincount(nearest, minlength=k)[nearest] == 1
+            nearest[np.where(lonely, -1, squares[rows, nearest]).argmax()] = empty
+        inertia = float(squares[rows, nearest].sum())
+        if np.array_equal(nearest, labels):
+            break
+        labels = nearest
+    return Partition(labels=labels, centres=centres.reshape(k, -1), inertia=inertia)
+
+
+def choose_k(matrix: Float32, rng: np.random.Generator, track: Track = silent) -> int:
+    """Return the number of clusters at the elbow of the K-means error over k = 2…15.
+
+    The elbow is the k whose error lies farthest below the straight line from the first to the last k (Satopää et al.,
+    *Finding a "kneedle" in a haystack*, 2011, without smoothing).
+    """
+    most = min(AUTO_MOST_ZONES, _distinct(matrix, AUTO_MOST_ZONES))
+    if most <= 2:
+        return most
+    candidates = np.arange(2, most + 1)
+    errors = np.array(
+        [
+            min(_one_partition(matrix, int(k), None, int(seed)).inertia for seed in rng.integers(0, 2**31, AUTO_STARTS))
+            for k in track(candidates, "number of zones", len(candidates))
+        ]
+    )
+    line = np.interp(candidates, candidates[[0, -1]], errors[[0, -1]])
+    return int(candidates[np.argmax(line - errors)])
+
+
+def number_by_size(labels: Int, k: int) -> tuple[Int, Int]:
+    """Renumber clusters 0…k−1 to 1…k by falling size, ties by the first row.
+
+    Returns
+    -------
+    The new labels, and ``order`` with the old cluster of each new one: new label ``i + 1`` was ``order[i]``.
+    """
+    sizes = np.bincount(labels, minlength=k)
+    first = np.array([np.argmax(labels == cluster) for cluster in range(k)])
+    order = np.lexsort((first, -sizes))
+    rank = np.empty(k, dtype=np.int64)
+    rank[order] = np.arange(1, k + 1)
+    return rank[labels], order
+
+
+def label_dtype(k: int) -> type[np.uint8] | type[np.uint16]:
+    """Return the dtype of labels 0…k: uint8, above 255 zones uint16."""
+    return np.uint8 if k <= 255 else np.uint16
+
+
+def _one_partition(matrix: Float32, k: int, init: Float32 | None, seed: int) -> Partition:
+    from sklearn.cluster import KMeans
+
+    model = KMeans(
+        n_clusters=k, init="k-means++" if init is None else init, n_init=1, max_iter=MAX_ITERATIONS, random_state=seed
+    )
+    model.fit(matrix)
+    return Partition(
+        labels=model.labels_.astype(np.int64),
+        centres=model.cluster_centers_.astype(np.float32),
+        inertia=float(model.inertia_),
+    )
+
+
+def _zones_dataset(
+    series: xr.Dataset, grid: Grid, members: Int, labels: Int, centroids: Float32, counts: Bool
+) -> xr.Dataset:
+    import xarray as xr
+
+    k = len(centroids)
+    full = np.zeros(grid.n_tiles, dtype=label_dtype(k))
+    full[members] = labels
+    distances = flat_distances(series["embedding"].to_numpy(), counts, centroids)
+    own = distances[members, labels - 1].astype(np.float64)
+    return xr.Dataset(
+        {
+            "labels": ("tile", full, {"long_name": "zone of the tile, 0: none"}),
+            "centroids": (("zone", "time", "feature"), centroids, {"long_name": "mean series of the zone"}),
+            "counts": (("tile", "time"), counts, {"long_name": "whether the tile counts on the date"}),
+            "distances": (("tile", "zone"), distances, {"long_name": "flattened Euclidean distance to the centroid"}),
+        },
+        coords={**tile_coordinates(grid), "zone": np.arange(1, k + 1), "time": series["time"].to_numpy()},
+        attrs={
+            "grid": grid.to_json(),
+            "min_valid": float(series.attrs.get("min_valid", 0.5)),
+            "n_clusters": k,
+            "inertia_mean": float((own**2).mean()),
+            "distance": "flattened Euclidean: sqrt(T/|S| * sum of squares over the dates S counted)",
+        },
+    )
+
+
+def _refuse_too_many(k: int, values: Float32) -> None:
+    if k < 1:
+        raise InputError(f"the number of zones is at least 1, not {k} (--zones)")
+    if len(values) < k:
+        raise InputError(f"{k} zones were asked for, but only {len(values)} tiles count on any date: lower --zones")
+    different = _distinct(np.nan_to_num(values.reshape(len(values), -1)), k)
+    if different < k:
+        raise InputError(
+            f"{k} zones were asked for, but the tiles have only {different} different series: lower --zones, or look "
+            "whether the scenes are constant"
+        )
+
+
+def _distinct(matrix: Float32, enough: int) -> int:
+    """Return the number of different rows, counted only up to ``enough``."""
+    seen: set[bytes] = set()
+    for row in matrix:
+        seen.add(row.tobytes())
+        if len(seen) >= enough:
+            break
+    return len(seen)

@@ -1,0 +1,50 @@
+"""Small datasets that keep the contracts, for tests of the stages that read them."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from taxoscape.contracts import tile_coordinates
+from taxoscape.grid import Grid, Lattice
+
+UTM = "EPSG:32630"
+
+
+def wkt(code: str = UTM) -> str:
+    from pyproj import CRS
+
+    return CRS.from_user_input(code).to_wkt()
+
+
+def a_lattice(height: int = 60, width: int = 90, *, dx: float = 10.0, dy: float = 10.0, crs: str = UTM) -> Lattice:
+    return Lattice(crs=wkt(crs), x0=500_000.0, y0=4_700_000.0, dx=dx, dy=dy, height=height, width=width)
+
+
+def a_grid(rows: int = 6, cols: int = 9, tile_size: int = 10) -> Grid:
+    return Grid.over(a_lattice(rows * tile_size, cols * tile_size), tile_size=tile_size)
+
+
+def a_series(values: np.ndarray, grid: Grid | None = None) -> xr.Dataset:
+    """Return a series dataset around values (tile, time, feature); NaN is missing."""
+    n, times, _ = values.shape
+    grid = grid or a_grid(1, n)
+    dates = np.datetime64("2023-01-05", "ns") + np.arange(times) * np.timedelta64(40, "D")
+    return xr.Dataset(
+        {
+            "embedding": (("tile", "time", "feature"), values.astype(np.float32)),
+            "valid": (("tile", "time"), np.isfinite(values[..., 0]).astype(np.float32)),
+        },
+        coords={**tile_coordinates(grid), "time": dates},
+        attrs={"grid": grid.to_json(), "min_valid": 0.5},
+    )
+
+
+def blobs(
+    sizes: tuple[int, ...], *, times: int = 3, features: int = 4, apart: float = 10.0, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (values (tile, time, feature), true cluster 0…) of well separated clusters, shuffled."""
+    rng = np.random.default_rng(seed)
+    truth = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
+    centres = rng.normal(size=(len(sizes), times, features)) * apart
+    return (centres[truth] + rng.normal(size=(len(truth), times, features))).astype(np.float32), truth

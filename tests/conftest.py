@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import HealthCheck, settings
+
+from taxoscape.contracts import spatial_ref
+from tests.builders import a_lattice
+
+settings.register_profile("taxoscape", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("taxoscape")
+
+
+@pytest.fixture
+def tiny_cube() -> xr.DataArray:
+    """A cube of 3 dates, 2 bands, 44 × 62 pixels, uint8, with a hole in the second date."""
+    lattice = a_lattice(44, 62)
+    rng = np.random.default_rng(5)
+    values = rng.integers(1, 200, size=(3, 2, 44, 62), dtype=np.uint8)
+    valid = np.ones((3, 44, 62), dtype=bool)
+    valid[1, :20, :30] = False
+    values[1, :, :20, :30] = 0
+    y, x = lattice.coordinates()
+    return xr.DataArray(
+        values,
+        dims=("time", "band", "y", "x"),
+        coords={
+            "time": np.array(["2023-01-05", "2023-04-02", "2023-08-20"], dtype="datetime64[ns]"),
+            "band": np.array(["red", "nir"]),
+            "y": y,
+            "x": x,
+            "valid": (("time", "y", "x"), valid),
+            "spatial_ref": spatial_ref(lattice),
+        },
+        attrs={"nodata": 0},
+    )
+
+
+@pytest.fixture(scope="session")
+def region_files(tmp_path_factory):
+    """Three dated scenes of 180 × 240 px with three zones, and their truth."""
+    from taxoscape.testing.region import Region
+    from taxoscape.testing.writing import write_region
+
+    region = Region(seed=3, height=180, width=240, n_zones=3, dates=3)
+    return write_region(region, tmp_path_factory.mktemp("region"))
+
+
+@pytest.fixture(scope="session")
+def scene_folder(region_files):
+    """The folder of the scenes of `region_files`."""
+    return region_files.scenes[0].parent

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from taxoscape.config import PRESETS, EncoderSettings, RefineSettings
+from taxoscape.embedding.fit import (
+    CollapseWarning,
+    collapse_of,
+    encoder_from,
+    refine_encoder,
+    refinement_settings,
+    train_encoder,
+)
+from taxoscape.embedding.tiles import TileReader
+from taxoscape.errors import InputError
+from tests.builders import a_grid
+from tests.embedding.conftest import SMALL
+from tests.embedding.cubes import a_cube, noise
+
+CORNERS = np.array([[r, c, t] for t in range(2) for r in (0, 17, 30) for c in (0, 25, 50)], np.int32)
+
+
+def test_an_encoder_puts_near_tiles_nearer_than_distant_ones_and_says_how_often(cube: xr.DataArray) -> None:
+    encoder = train_encoder(cube, tile_size=8, settings=replace(SMALL, triplets=200, epochs=4), rng=0)
+    about = encoder.metadata["training"]
+    assert about["held_out_accuracy"] > 0.65
+    assert 0.05 < about["spread"] <= 1
+    assert encoder.metadata["settings"]["triplets"] == 200
+    vectors = encoder.embed(*TileReader(cube, 8).read(CORNERS))
+    west, east = vectors[CORNERS[:, 1] == 0], vectors[CORNERS[:, 1] == 50]
+    assert (west @ west.T).mean() > (west @ east.T).mean() + 0.1
+
+
+def test_the_same_seed_gives_the_same_encoder(cube: xr.DataArray) -> None:
+    first, again, other = (train_encoder(cube, tile_size=8, settings=SMALL, rng=seed).to_bytes() for seed in (7, 7, 8))
+    assert first == again != other
+    generators = (train_encoder(cube, tile_size=8, settings=SMALL, rng=np.random.default_rng(7)) for _ in range(2))
+    assert len({encoder.to_bytes() for encoder in generators}) == 1
+
+
+@pytest.mark.parametrize("loss", ["contrastive", "triplet"])
+def test_a_collapse_is_noticed_and_said(loss: str) -> None:
+    flat = a_cube(np.full((2, 1, 40, 56), 90, np.uint8))
+    with pytest.warns(CollapseWarning, match="the encoder has collapsed.*learning_rate"):
+        encoder = train_encoder(flat, tile_size=8, settings=replace(SMALL, loss=loss))
+    assert encoder.metadata["training"]["spread"] < 1e-6
+    assert collapse_of(encoder, TileReader(flat, 8), CORNERS[:4]) < 1e-6
+
+
+def test_an_encoder_that_works_is_not_called_collapsed(cube: xr.DataArray) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        encoder = train_encoder(cube, tile_size=8, settings=SMALL)
+    assert collapse_of(encoder, TileReader(cube, 8), CORNERS) > 0.05
+
+
+def test_progress_is_told_step_by_step(cube: xr.DataArray) -> None:
+    seen: list[tuple[str, int, int]] = []
+
+    def track(things, label, total, done=0):  # type: ignore[no-untyped-def]  # noqa: ANN
+        for i, thing in enumerate(things):
+            seen.append((label, i + 1, total))
+            yield thing
+
+    train_encoder(cube, tile_size=8, settings=SMALL, track=track)
+    assert seen[-1][1] == seen[-1][2] == len(seen)
+
+
+def test_a_region_of_twenty_tiles_one_date_and_few_triplets_is_enough() -> None:
+    cube = a_cube(noise(1, 1, 32, 40))
+    assert train_encoder(cube, tile_size=8, settings=replace(SMALL, triplets=40)).n_features == 8
+
+
+def test_a_region_without_distant_tiles_is_refused() -> None:
+    with pytest.raises(InputError, match="nothing can be learnt.*--tile-size"):
+        train_encoder(a_cube(noise(1, 1, 15, 15)), tile_size=8, settings=SMALL)
+
+
+def test_refinement_trains_an_encoder_further_towards_its_clusters(cube: xr.DataArray) -> None:
+    encoder = train_encoder(cube, tile_size=8, settings=SMALL, rng=0)
+    grid = a_grid(5, 7, 8)
+    counts = np.ones((35, 3), bool)
+    labels = np.arange(35) % 7 // 4 + 1  # the halves of the cube
+    refine = RefineSettings(triplets_per_date=60, epochs=6, learning_rate=1e-3)
+    *_, state = refine_encoder(cube, encoder, grid, labels, counts, refine=refine, rng=3)
+    refined = encoder_from(state)
+    assert refined.recipe == encoder.recipe
+
+    def apart(of: object) -> float:
+        pixels = TileReader(cube, 8).read(np.column_stack([grid.corners, np.zeros(35, int)]))
+        vectors = of.embed(*pixels)  # type: ignore[attr-defined]
+        like = vectors @ vectors.T
+        same = labels[:, None] == labels
+        return float(like[same].mean() - like[~same].mean())
+
+    assert apart(refined) > apart(encoder)
+
+
+def test_a_refinement_resumed_equals_an_uninterrupted_one(cube: xr.DataArray) -> None:
+    encoder = train_encoder(cube, tile_size=8, settings=SMALL, rng=0)
+    where = (a_grid(5, 7, 8), np.arange(35) % 3 + 1, np.ones((35, 3), bool))
+    refine = RefineSettings(triplets_per_date=20, epochs=2)
+    *_, whole = refine_encoder(cube, encoder, *where, refine=refine, rng=3)
+    state = type(whole).from_bytes(next(refine_encoder(cube, encoder, *where, refine=refine, rng=3)).to_bytes())
+    *_, resumed = refine_encoder(cube, encoder, *where, refine=refine, rng=3, state=state)
+    assert resumed.to_bytes() == whole.to_bytes()
+
+
+def test_a_refinement_keeps_the_loss_that_the_encoder_was_trained_with(cube: xr.DataArray) -> None:
+    encoder = train_encoder(cube, tile_size=8, settings=replace(SMALL, loss="triplet"))
+    found = refinement_settings(encoder, None, RefineSettings(epochs=9, learning_rate=0.5))
+    assert (found.loss, found.epochs, found.learning_rate, found.batch_size) == ("triplet", 9, 0.5, SMALL.batch_size)
+    explicit = refinement_settings(encoder, EncoderSettings(), RefineSettings(epochs=9))
+    assert (explicit.loss, explicit.epochs) == ("contrastive", 9)
+
+
+def test_the_preset_paper_names_the_papers_training() -> None:
+    settings = EncoderSettings(**PRESETS["paper"]["encoder"])
+    assert (settings.network, settings.loss, settings.margin, settings.norm_penalty) == ("tilenet", "triplet", 50, 0.01)
+    assert (settings.triplets, settings.epochs, settings.batch_size) == (100_000, 50, 50)
+    assert (settings.learning_rate, settings.neighbourhood_px) == (1e-3, 100)
+
+
+def test_tables_of_triplets_are_drawn_without_loading_torch() -> None:
+    code = (
+        "import sys, taxoscape.embedding.triplets, taxoscape.embedding.tiles, taxoscape.embedding.scaling; "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,52 @@
+"""Stopped in the middle of a stage, on purpose and at every step: the result is that of an uninterrupted run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from taxoscape.run.pipeline import advance, existing
+from taxoscape.run.prepare import prepare
+from taxoscape.run.request import Request
+from tests.run.conftest import QUICK
+
+EXPLICIT = {
+    "grid": {"tile_size": 20},
+    "zones": {"zones": 3},
+    "encoder": {"triplets": 150, "epochs": 1},
+    "run": {"threads": 1},
+}
+
+
+class StopHereError(Exception):
+    pass
+
+
+def stopping_after(steps: int):
+    """Return a tracker that raises when it has passed ``steps`` things through."""
+    left = [steps]
+
+    def track(things, label, total, done=0) -> Iterator:
+        for thing in things:
+            if left[0] == 0:
+                raise StopHereError(label)
+            left[0] -= 1
+            yield thing
+
+    return track
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3, 6, 9, 14, 18, 24])
+def test_a_run_stopped_after_any_number_of_steps_goes_on_to_the_same_end(
+    steps, finished, scenes, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("taxoscape.run.resume.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("taxoscape.run.resume.TIMES_COST", 0.0)
+    monkeypatch.setattr("taxoscape.run.resume.CHUNK_BYTES", 40_000)
+    folder = prepare(Request(scenes=(str(scenes),), explicit=EXPLICIT), tmp_path / "run")
+    with pytest.raises(StopHereError):
+        advance(folder, track=stopping_after(steps))
+    advance(existing(folder.path))
+    for name in ("zones.tif", "encoder.safetensors"):
+        assert (folder / name).read_bytes() == (finished / name).read_bytes(), (name, QUICK)

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score
+
+from taxoscape.errors import InputError
+from taxoscape.zones.kmeans import choose_k, cluster, number_by_size
+from taxoscape.zones.missing import flat_distances, two_way_fill
+from tests.builders import a_grid, a_series, blobs
+
+
+def test_complete_series_give_the_partition_of_scikit_learn():
+    values, _ = blobs((20, 15, 9), apart=1.0)
+    zones = cluster(a_series(values), n_clusters=3, starts=10, rng=0)
+    oracle = KMeans(3, n_init=25, random_state=3).fit(values.reshape(len(values), -1))
+    assert adjusted_rand_score(oracle.labels_, zones["labels"]) == 1.0
+    assert zones.attrs["inertia_mean"] == pytest.approx(oracle.inertia_ / len(values), rel=1e-4)
+
+
+def test_zones_are_numbered_by_falling_size():
+    values, truth = blobs((30, 5, 12))
+    labels = cluster(a_series(values), n_clusters=3, rng=1)["labels"].to_numpy()
+    assert [int((labels == k).sum()) for k in (1, 2, 3)] == [30, 12, 5]
+    assert labels.dtype == np.uint8
+    assert adjusted_rand_score(truth, labels) == 1.0
+
+
+def test_distances_are_those_to_the_centroids_and_each_tile_is_in_its_nearest_zone():
+    values, _ = blobs((20, 15, 9), apart=2.0)
+    zones = cluster(a_series(values), n_clusters=3, rng=0)
+    naive = np.linalg.norm((values[:, None] - zones["centroids"].to_numpy()).reshape(len(values), 3, -1), axis=2)
+    np.testing.assert_allclose(zones["distances"], naive, rtol=1e-4)
+    np.testing.assert_array_equal(zones["labels"], naive.argmin(axis=1) + 1)
+
+
+def test_tiles_with_missing_dates_find_their_zone_and_tiles_without_any_are_zone_0():
+    values, truth = blobs((20, 15, 9), times=6)
+    rng = np.random.default_rng(2)
+    values[rng.random(values.shape[:2]) < 0.4] = np.nan
+    values[[3, 17]] = np.nan
+    zones = cluster(a_series(values), n_clusters=3, rng=0)
+    labels = zones["labels"].to_numpy()
+    seen = np.isfinite(values[..., 0]).any(axis=1)
+    assert not labels[~seen].any()
+    assert adjusted_rand_score(truth[seen], labels[seen]) == 1.0
+    assert np.isnan(zones["distances"].to_numpy()[~seen]).all()
+    assert np.isfinite(zones["centroids"]).all()
+
+
+def test_centroids_are_the_means_over_the_dates_that_count():
+    values, _ = blobs((20, 15), times=5)
+    values[np.random.default_rng(2).random(values.shape[:2]) < 0.3] = np.nan
+    zones = cluster(a_series(values), n_clusters=2, rng=0)
+    for zone in (1, 2):
+        members = values[zones["labels"].to_numpy() == zone]
+        np.testing.assert_allclose(zones["centroids"][zone - 1], np.nanmean(members, axis=0), rtol=1e-3, atol=1e-3)
+
+
+def test_the_same_seed_gives_the_same_zones():
+    values, _ = blobs((20, 20, 20), apart=0.5)
+    one, two = (cluster(a_series(values), n_clusters=4, rng=7) for _ in range(2))
+    assert one.identical(two)
+
+
+def test_one_zone_and_as_many_zones_as_tiles_work():
+    values, _ = blobs((4, 3))
+    assert set(cluster(a_series(values), n_clusters=1)["labels"].to_numpy()) == {1}
+    assert sorted(cluster(a_series(values), n_clusters=7)["labels"].to_numpy()) == [1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize(
+    ("k", "values", "message"),
+    [
+        (9, blobs((3, 3))[0], "only 6 tiles count"),
+        (3, np.ones((8, 2, 2)), "only 1 different series"),
+        (0, blobs((3, 3))[0], "at least 1"),
+        (2, np.full((5, 2, 2), np.nan), "only 0 tiles count|no tile counts"),
+    ],
+)
+def test_what_cannot_be_clustered_is_refused_with_the_reason(k, values, message):
+    with pytest.raises(InputError, match=message):
+        cluster(a_series(values), n_clusters=k)
+
+
+def test_auto_finds_the_elbow_of_separated_blobs():
+    values, _ = blobs((20, 20, 20, 20), apart=8.0)
+    assert cluster(a_series(values), n_clusters="auto").sizes["zone"] == 4
+    assert choose_k(np.ones((5, 3), dtype=np.float32), np.random.default_rng(0)) == 1
+
+
+def test_a_first_partition_is_one_more_start():
+    values, truth = blobs((12, 12, 12), apart=0.4)
+    first = cluster(a_series(values), n_clusters=3, starts=20, rng=0)
+    again = cluster(a_series(values), n_clusters=3, starts=1, rng=9, first_labels=first["labels"].to_numpy())
+    assert again.attrs["inertia_mean"] <= first.attrs["inertia_mean"] * (1 + 1e-6)
+    assert truth.size == again.sizes["tile"]
+
+
+@given(st.lists(st.integers(0, 4), min_size=5, max_size=40))
+def test_numbering_keeps_the_partition(labels):
+    present = np.unique(labels, return_inverse=True)[1]
+    k = int(present.max()) + 1
+    new, order = number_by_size(present, k)
+    assert adjusted_rand_score(present, new) == 1.0
+    sizes = np.bincount(new)[1:]
+    assert (np.diff(sizes) <= 0).all()
+    np.testing.assert_array_equal(order[new - 1], present)
+
+
+@given(st.integers(0, 10_000))
+def test_two_way_fill_restores_a_table_that_is_a_sum_of_tile_and_date(seed):
+    rng = np.random.default_rng(seed)
+    whole = (rng.normal(size=(9, 1, 2)) + rng.normal(size=(1, 6, 2))).astype(np.float32)
+    counts = rng.random((9, 6)) < 0.8
+    counts[:, 0] = True
+    filled = two_way_fill(np.where(counts[..., None], whole, np.nan), counts)
+    np.testing.assert_array_equal(filled[counts], whole[counts])
+    assert np.isfinite(filled).all()
+    if counts.all(axis=1).any() and not counts.all():  # close, not exact: date means are over different tiles
+        assert np.abs(filled - whole).mean() < np.abs(whole - whole.mean()).mean()
+
+
+@given(st.integers(0, 10_000))
+def test_flat_distances_equal_a_naive_loop(seed):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(6, 4, 3)).astype(np.float32)
+    counts = rng.random((6, 4)) < 0.6
+    centroids = rng.normal(size=(2, 4, 3)).astype(np.float32)
+    naive = np.full((6, 2), np.nan)
+    for i in range(6):
+        dates = np.flatnonzero(counts[i])
+        for k in range(2):
+            if len(dates):
+                naive[i, k] = np.sqrt(
+                    4 / len(dates) * sum(((values[i, t] - centroids[k, t]) ** 2).sum() for t in dates)
+                )
+    np.testing.assert_allclose(flat_distances(values, counts, centroids), naive, rtol=1e-5)
+
+
+def test_zones_carry_their_grid():
+    values, _ = blobs((20, 34))
+    grid = a_grid(6, 9)
+    zones = cluster(a_series(values, grid), n_clusters=2)
+    np.testing.assert_array_equal(zones["row"], grid.rows)
+    assert zones.attrs["grid"] == grid.to_json()
