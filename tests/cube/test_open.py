@@ -164,7 +164,6 @@ def test_a_classic_netcdf_is_opened_lazily_as_stored(plain, cube, tmp_path: Path
 
 
 def test_a_netcdf4_is_opened_lazily_as_stored(plain, cube, tmp_path: Path) -> None:
-    pytest.importorskip("h5py")
     opened = open_cube(netcdf(plain, tmp_path / "cube.nc", "h5netcdf"), end="2020-04")
     assert_same(opened, cube[:2])
     write_cube(opened, tmp_path / "cube.zarr")

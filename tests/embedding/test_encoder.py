@@ -120,5 +120,5 @@ def test_a_file_that_is_no_whole_encoder_is_refused(how: str, message: str, tmp_
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot read .*none.safetensors as encoder: No such file"):
+    with pytest.raises(InputError, match=r"cannot read .*none.safetensors as encoder: No such file"):
         load_encoder(tmp_path / "none.safetensors")

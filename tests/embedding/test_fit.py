@@ -64,7 +64,7 @@ def test_an_encoder_that_works_is_not_called_collapsed(cube: xr.DataArray) -> No
 def test_progress_is_told_step_by_step(cube: xr.DataArray) -> None:
     seen: list[tuple[str, int, int]] = []
 
-    def track(things, label, total, done=0):  # type: ignore[no-untyped-def]  # noqa: ANN
+    def track(things, label, total, done=0):  # type: ignore[no-untyped-def]
         for i, thing in enumerate(things):
             seen.append((label, i + 1, total))
             yield thing
@@ -79,7 +79,7 @@ def test_a_region_of_twenty_tiles_one_date_and_few_triplets_is_enough() -> None:
 
 
 def test_a_region_without_distant_tiles_is_refused() -> None:
-    with pytest.raises(InputError, match="nothing can be learnt.*--tile-size"):
+    with pytest.raises(InputError, match=r"nothing can be learnt.*--tile-size"):
         train_encoder(a_cube(noise(1, 1, 15, 15)), tile_size=8, settings=SMALL)
 
 

@@ -77,5 +77,5 @@ def test_8_bit_scenes_are_divided_by_255_for_the_paper_and_holes_are_the_mean() 
 
 def test_tiles_without_a_valid_pixel_are_refused() -> None:
     reader = TileReader(a_cube(np.ones((2, 1, 40, 40)), np.zeros((2, 40, 40), bool)), 20)
-    with pytest.raises(InputError, match="not one valid pixel.*--nodata"):
+    with pytest.raises(InputError, match=r"not one valid pixel.*--nodata"):
         learn_scaling(reader, CORNERS)

@@ -77,11 +77,11 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(reader: Ti
 
 
 def test_training_leaves_the_global_generators_alone(reader: TileReader, triplets: Triplets) -> None:
-    np.random.seed(3)  # noqa: NPY002
+    np.random.seed(3)
     torch.manual_seed(3)
-    before = np.random.get_state()[1].tolist(), torch.get_rng_state()  # type: ignore[index,union-attr] # noqa: NPY002
+    before = np.random.get_state()[1].tolist(), torch.get_rng_state()  # type: ignore[index,union-attr]
     finish(reader, triplets)
-    assert np.random.get_state()[1].tolist() == before[0]  # type: ignore[index,union-attr] # noqa: NPY002
+    assert np.random.get_state()[1].tolist() == before[0]  # type: ignore[index,union-attr]
     assert torch.equal(torch.get_rng_state(), before[1])
 
 

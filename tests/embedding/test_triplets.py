@@ -88,12 +88,12 @@ def test_the_same_seed_gives_the_same_triplets_and_the_neighbourhood_is_the_tile
 
 
 def test_a_region_within_one_neighbourhood_is_refused() -> None:
-    with pytest.raises(InputError, match="no tile of 16 px further than the neighbourhood of 40 px.*neighbourhood_px"):
+    with pytest.raises(InputError, match=r"no tile of 16 px further than the neighbourhood of 40 px.*neighbourhood_px"):
         geographic(16, 40)
 
 
 def test_a_tile_larger_than_the_region_is_refused() -> None:
-    with pytest.raises(InputError, match="no whole tile of 31 × 31 px fits the region of 30 × 47 px.*--tile-size"):
+    with pytest.raises(InputError, match=r"no whole tile of 31 × 31 px fits the region of 30 × 47 px.*--tile-size"):
         geographic(31, 5)
 
 
@@ -104,7 +104,7 @@ def test_a_neighbourhood_of_nothing_is_refused() -> None:
 
 def test_a_cube_without_enough_valid_tiles_is_refused_in_bounded_time() -> None:
     cube = a_cube(noise(2), np.zeros((2, 40, 56), bool))
-    with pytest.raises(InputError, match="only 0 of 10 triplets found tiles of 8 px.*--min-valid"):
+    with pytest.raises(InputError, match=r"only 0 of 10 triplets found tiles of 8 px.*--min-valid"):
         geographic_triplets(cube, tile_size=8, n=10, rng=0)
 
 

@@ -61,7 +61,6 @@ def test_sentinel_bands_of_one_resolution_make_a_cube() -> None:
 
 
 def test_a_netcdf_cube_is_opened() -> None:
-    pytest.importorskip("h5py")
     cube = open_cube(DATA / "08_s2_s1_worldcereal" / "worldcereal_preprocessed_inputs.nc", bands=NINE, nodata=65535)
     tiffs = open_cube(DATA / "08_s2_s1_worldcereal" / "images")
     np.testing.assert_array_equal(cube.sel(time=tiffs.time), tiffs)

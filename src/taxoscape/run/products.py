@@ -188,9 +188,9 @@ def _report(folder: RunFolder, settings: Settings, result: _Result, scores: Scor
     context = ReportContext(
         title=f"{n_zones} land zones",
         summary=(
-            f"{placed} tiles of {size} × {size} pixels, {area:,.4g} km², seen on "
-            f"{n_dates} dates from {first} to {last}, fall into {n_zones} zones by how they look through time. Nobody labelled "
-            "anything: the zones come from the images and from where they lie.",
+            f"{placed} tiles of {size} × {size} pixels, {area:,.4g} km², seen on {n_dates} dates from {first} to "
+            f"{last}, fall into {n_zones} zones by how they look through time. Nobody labelled anything: the zones "
+            "come from the images and from where they lie.",
         ),
         facts=((f"{area:,.4g} km²", "area"), (f"{placed}", "tiles"), (str(n_dates), "dates"), (str(n_zones), "zones")),
         zones=result.table,
@@ -217,7 +217,8 @@ def _figures(folder: RunFolder) -> list[ReportFigure]:
     told = (
         ("maps.png", "The region, its zones, its likeness",
          "The region from above on its clearest date, the zones, and the likeness of tiles: the nearer two colours, "
-         "the more alike two tiles are through the year.", "Three maps of the region: picture, zones, likeness of tiles."),
+         "the more alike two tiles are through the year.",
+         "Three maps of the region: picture, zones, likeness of tiles."),
         ("strips.png", "What each zone looks like",
          "The tiles nearest to the mean of each zone, date by date, all under the same stretch.",
          "Rows of tile images, one block per zone, one column per date."),
