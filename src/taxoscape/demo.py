@@ -91,9 +91,9 @@ def run_demo(out: str | Path, *, seed: int = 0, size: int = 2000, zones: int = 8
     return DemoResult(report=report, scores=scores)
 
 
-def score(folder: RunFolder, truth: Path, *, track: Track = silent) -> Scores:
+def score(folder: RunFolder, truth: Path, *, min_share: float = MIN_SHARE, track: Track = silent) -> Scores:
     """Return NMI, ARI and purity of K-means on mean colours, of P^g and of P^c of a run against a label raster."""
-    found = evaluate_run(folder, truth, min_share=MIN_SHARE)
+    found = evaluate_run(folder, truth, min_share=min_share)
     settings, _, _ = read_run(folder)
     _, zones = last_result(folder)
     grid = grid_of(zones)
@@ -101,7 +101,7 @@ def score(folder: RunFolder, truth: Path, *, track: Track = silent) -> Scores:
     plain = cluster(
         means, n_clusters=zones.sizes["zone"], starts=settings.zones.starts, rng=settings.run.seed, track=track
     )
-    labels = read_labels_on_grid(truth, grid, min_share=MIN_SHARE)
+    labels = read_labels_on_grid(truth, grid, min_share=min_share)
     scores = {"K-means on mean colours": agreement(plain["labels"].to_numpy(), labels)}
     if "geographic" in found:
         scores["first zones (geography)"] = found["geographic"]

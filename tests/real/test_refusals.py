@@ -1,18 +1,9 @@
 """Real folders that cannot make a cube yet, and the sentence that says why."""
 
-import os
-from pathlib import Path
-
 import pytest
 
 from taxoscape.cube.plan import plan_cube
 from taxoscape.errors import InputError
-
-DATA = Path(os.environ.get("TAXOSCAPE_REAL_DATA") or Path(__file__).parents[2] / ".." / "shared" / "data").resolve()
-pytestmark = [
-    pytest.mark.real,
-    pytest.mark.skipif(not DATA.is_dir(), reason=f"no real imagery at {DATA}: name its folder in TAXOSCAPE_REAL_DATA"),
-]
 
 REFUSED = {
     "01_s2_ndvi_netherlands/images": (
@@ -58,9 +49,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("folder", REFUSED)
-def test_a_folder_that_makes_no_cube_is_refused_with_the_reason(folder: str, monkeypatch) -> None:
+def test_a_folder_that_makes_no_cube_is_refused_with_the_reason(folder: str, data, monkeypatch) -> None:
     monkeypatch.chdir("/")
-    place = DATA / folder
+    place = data / folder
     with pytest.raises(InputError) as caught:
         plan_cube(place)
     told = str(caught.value).replace(str(place).lstrip("/"), "{folder}")
