@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
+from pyproj import CRS
 
 from taxoscape.contracts import tile_coordinates
 from taxoscape.grid import Grid, Lattice
@@ -12,8 +15,6 @@ UTM = "EPSG:32630"
 
 
 def wkt(code: str = UTM) -> str:
-    from pyproj import CRS
-
     return CRS.from_user_input(code).to_wkt()
 
 
@@ -23,6 +24,19 @@ def a_lattice(height: int = 60, width: int = 90, *, dx: float = 10.0, dy: float 
 
 def a_grid(rows: int = 6, cols: int = 9, tile_size: int = 10) -> Grid:
     return Grid.over(a_lattice(rows * tile_size, cols * tile_size), tile_size=tile_size)
+
+
+def make_grid(crs: Any = 32630, *, n_rows: int = 7, n_cols: int = 11, tile: int = 10, dx: float = 10.0,
+              dy: float = 10.0, x0: float = 500_000.0, y0: float = 4_700_000.0) -> Grid:  # fmt: skip
+    """Return a grid of ``n_rows`` × ``n_cols`` tiles whose first tile starts near (x0, y0)."""
+    step_x, step_y = dx * tile, dy * tile
+    lattice = Lattice(
+        crs=CRS.from_user_input(crs).to_wkt(), x0=round(x0 / step_x) * step_x, y0=round(y0 / step_y) * step_y,
+        dx=dx, dy=dy, height=n_rows * tile, width=n_cols * tile,
+    )  # fmt: skip
+    grid = Grid.over(lattice, tile_size=tile)
+    assert (grid.n_rows, grid.n_cols) == (n_rows, n_cols)
+    return grid
 
 
 def a_series(values: np.ndarray, grid: Grid | None = None) -> xr.Dataset:

@@ -10,14 +10,25 @@ from collections.abc import Mapping
 from dataclasses import asdict, field, fields, is_dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from taxoscape.errors import InputError
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[int, Field(ge=1)]
+
+def _no_switch(value: Any) -> Any:
+    """Refuse true and false where a number is meant: Python takes them for 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("a number is needed, not true or false")
+    return value
+
+
+Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(_no_switch)]
+Positive = Annotated[int, Field(ge=1), BeforeValidator(_no_switch)]
 PositiveReal = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+REFINING_TRIPLETS = 4000
+"""Triplets from clusters over all dates, where their number on a date is not given."""
 
 _FORBID = ConfigDict(extra="forbid")
 
@@ -63,7 +74,7 @@ class EncoderSettings:
     n_features: Positive = 64
     """Length of an embedding (TileNet: 512, fixed)."""
     loss: Literal["contrastive", "triplet"] = "contrastive"
-    """``contrastive``: every other tile of the batch is a distant one too; ``triplet``: margin loss of the paper."""
+    """``contrastive``: the distant tiles are the others of the batch; ``triplet``: the paper's, with the one drawn."""
     triplets: Positive = 10_000
     """Number of triplets drawn from geography."""
     neighbourhood_px: Positive | None = None
@@ -76,7 +87,7 @@ class EncoderSettings:
     """Peak step size of Adam."""
     margin: PositiveReal = 50.0
     """Margin m of the triplet loss, in units of the embedding."""
-    norm_penalty: Annotated[float, Field(ge=0)] = 0.01
+    norm_penalty: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
     """Weight λ of the norms of the batch in the triplet loss."""
     temperature: PositiveReal = 0.1
     """Temperature of the contrastive loss."""
@@ -100,12 +111,16 @@ class RefineSettings:
 
     refine: bool = True
     """Whether to refine at all."""
-    triplets_per_date: Positive = 500
-    """Triplets drawn from clusters on each date."""
+    triplets_per_date: Positive | None = None
+    """Triplets drawn from clusters on each date; None: as many as make 4 000 over all dates."""
     epochs: Positive = 3
     """Passes over those triplets."""
     learning_rate: PositiveReal = 2e-3
     """Peak step size of Adam."""
+
+    def per_date(self, n_times: int) -> int:
+        """Return the triplets to draw on each of ``n_times`` dates."""
+        return self.triplets_per_date or -(-REFINING_TRIPLETS // max(1, n_times))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_FORBID)

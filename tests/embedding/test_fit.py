@@ -134,3 +134,27 @@ def test_tables_of_triplets_are_drawn_without_loading_torch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("loss", ["contrastive", "triplet"])
+def test_telling_dates_apart_is_no_merit_and_hides_no_collapse(loss: str) -> None:
+    values = np.full((4, 1, 60, 60), 100, np.uint8) + np.arange(0, 120, 30, dtype=np.uint8)[:, None, None, None]
+    cube = a_cube(values)
+    with pytest.warns(CollapseWarning, match="places on a date differ by only"):
+        encoder = train_encoder(cube, tile_size=8, settings=replace(SMALL, loss=loss), rng=0)
+    assert encoder.metadata["training"]["held_out_accuracy"] < 0.7
+
+
+def test_where_no_date_has_room_for_held_out_triplets_the_encoder_is_kept_unmeasured() -> None:
+    valid = np.zeros((2, 40, 60), bool)
+    valid[0, :, :16], valid[1, :, 44:] = True, True  # each date alone lies within one neighbourhood
+    cube = a_cube(noise(2, 1, 40, 60), valid)
+    settings = replace(SMALL, neighbourhood_px=35)
+    encoder = train_encoder(cube, tile_size=8, settings=settings, rng=0, min_valid=1.0)
+    assert "held_out_accuracy" not in encoder.metadata["training"]
+
+
+def test_the_number_of_triplets_for_refinement_is_shared_among_the_dates() -> None:
+    assert RefineSettings().per_date(8) == 500
+    assert RefineSettings().per_date(63) * 63 == pytest.approx(4000, rel=0.02)
+    assert RefineSettings(triplets_per_date=7).per_date(63) == 7

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from taxoscape.embedding.places import Places
 from taxoscape.embedding.tiles import TileReader
 from taxoscape.embedding.triplets import Triplets, allot, cluster_triplets, geographic_triplets
 from taxoscape.errors import InputError
@@ -108,6 +109,50 @@ def test_a_cube_without_enough_valid_tiles_is_refused_in_bounded_time() -> None:
         geographic_triplets(cube, tile_size=8, n=10, rng=0)
 
 
+def test_a_small_valid_part_of_a_large_frame_gives_triplets_uniform_over_its_tiles() -> None:
+    valid = np.zeros((2, 400, 500), bool)
+    valid[0, 90:130, 200:235] = True  # 0.7 % of the frame
+    reader = TileReader(a_cube(noise(2, 1, 400, 500), valid), 20)
+    found = geographic_triplets(reader, tile_size=20, neighbourhood_px=6, n=20_000, rng=0, min_valid=1.0)
+    good = {(row, col) for row in range(90, 111) for col in range(200, 216)}
+    anchors, counts = np.unique(found.anchor, axis=0, return_counts=True)
+    assert {tuple(a) for a in anchors.tolist()} <= {(*g, 0) for g in good}
+    assert len(anchors) == len(good)
+    assert counts.max() < 2 * counts.mean()
+    for table in (found.neighbour, found.distant):
+        assert {tuple(row) for row in table.tolist()} <= {(*g, 0) for g in good}
+    assert (np.abs(found.distant - found.anchor)[:, :2].max(axis=1) > 6).all()
+
+
+def test_tiles_without_one_valid_pixel_are_never_drawn_even_where_no_share_is_asked_for() -> None:
+    valid = np.zeros((1, 60, 60), bool)
+    valid[0, :30] = True
+    reader = TileReader(a_cube(noise(1, 1, 60, 60), valid), 8)
+    found = geographic_triplets(reader, tile_size=8, n=300, rng=0, min_valid=0.0)
+    for table in (found.anchor, found.neighbour, found.distant):
+        assert (reader.valid_share(table) > 0).all()
+
+
+def test_distant_tiles_are_of_the_anchors_date_where_asked_for() -> None:
+    found = geographic_triplets(HOLED, tile_size=7, n=200, rng=0, same_date=True)
+    np.testing.assert_array_equal(found.distant[:, 2], found.anchor[:, 2])
+    assert (np.abs(found.distant - found.anchor)[:, :2].max(axis=1) > 7).all()
+
+
+@given(tile=st.integers(1, 30), min_valid=st.sampled_from([0.0, 0.3, 0.9, 1.0]), seed=st.integers(0, 999))
+def test_places_hold_every_good_tile_and_draw_each_alike(tile: int, min_valid: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    valid = np.kron(rng.random((2, 5, 7)) < 0.3, np.ones((1, 9, 9), bool))[:, :40, :58]
+    reader = TileReader(a_cube(noise(2, 1, 40, 58), valid), tile)
+    corners = np.array([(r, c, t) for t in range(2) for r in range(41 - tile) for c in range(59 - tile)])
+    share = reader.valid_share(corners)
+    good = {tuple(c) for c in corners[(share >= min_valid) & (share > 0)].tolist()}
+    places = Places.of(reader, min_valid)
+    drawn = {tuple(c) for c in places.draw(40 * max(1, len(places)), rng).tolist()} if len(places) else set()
+    assert good <= drawn
+    assert drawn <= {tuple(c) for c in corners.tolist()}
+
+
 @given(total=st.integers(0, 300), sizes=st.lists(st.integers(0, 50), min_size=1, max_size=9))
 def test_an_allotment_adds_up_is_never_negative_and_off_by_less_than_one(total: int, sizes: list[int]) -> None:
     given_ = allot(total, np.array(sizes))
@@ -127,7 +172,7 @@ def test_cluster_triplets_pair_tiles_of_one_zone_on_one_date_against_another_zon
     sizes = [np.bincount(labels[counts[:, t] & (labels > 0)], minlength=5) for t in range(3)]
     usable = [t for t in range(3) if (sizes[t] > 0).sum() > 1 and sizes[t].max() > 1]
     if not usable:
-        with pytest.raises(InputError, match="no date has tiles of two zones"):
+        with pytest.raises(InputError, match=r"one zone only|no date has tiles of two zones"):
             cluster_triplets(grid, labels, counts, per_date=per_date, rng=seed)
         return
     found = cluster_triplets(grid, labels, counts, per_date=per_date, rng=seed)

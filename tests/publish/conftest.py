@@ -9,24 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from pyproj import CRS
 
 from taxoscape.contracts import tile_coordinates
-from taxoscape.grid import Grid, Lattice
+from taxoscape.grid import Grid
 from taxoscape.publish.table import ZoneRow, zone_table
-
-
-def make_grid(crs: Any = 32630, *, n_rows: int = 7, n_cols: int = 11, tile: int = 10, dx: float = 10.0,
-              dy: float = 10.0, x0: float = 500_000.0, y0: float = 4_700_000.0) -> Grid:  # fmt: skip
-    """Return a grid of ``n_rows`` × ``n_cols`` tiles whose first tile starts near (x0, y0)."""
-    step_x, step_y = dx * tile, dy * tile
-    lattice = Lattice(
-        crs=CRS.from_user_input(crs).to_wkt(), x0=round(x0 / step_x) * step_x, y0=round(y0 / step_y) * step_y,
-        dx=dx, dy=dy, height=n_rows * tile, width=n_cols * tile,
-    )  # fmt: skip
-    grid = Grid.over(lattice, tile_size=tile)
-    assert (grid.n_rows, grid.n_cols) == (n_rows, n_cols)
-    return grid
+from tests.builders import make_grid
 
 
 def make_labels(grid: Grid, n_zones: int = 4, seed: int = 0, gaps: bool = True) -> np.ndarray[Any, np.dtype[np.uint8]]:

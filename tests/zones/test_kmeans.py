@@ -10,7 +10,7 @@ from sklearn.metrics import adjusted_rand_score
 from taxoscape.errors import InputError
 from taxoscape.zones.kmeans import choose_k, cluster, number_by_size
 from taxoscape.zones.missing import flat_distances, two_way_fill
-from tests.builders import a_grid, a_series, blobs
+from tests.builders import a_grid, a_series, blobs, make_grid
 
 
 def test_complete_series_give_the_partition_of_scikit_learn():
@@ -78,7 +78,7 @@ def test_one_zone_and_as_many_zones_as_tiles_work():
         (9, blobs((3, 3))[0], "only 6 tiles count"),
         (3, np.ones((8, 2, 2)), "only 1 different series"),
         (0, blobs((3, 3))[0], "at least 1"),
-        (2, np.full((5, 2, 2), np.nan), "only 0 tiles count|no tile counts"),
+        (2, np.full((5, 2, 2), np.nan), "no tile counts"),
     ],
 )
 def test_what_cannot_be_clustered_is_refused_with_the_reason(k, values, message):
@@ -104,7 +104,7 @@ def test_a_first_partition_is_one_more_start():
 def test_numbering_keeps_the_partition(labels):
     present = np.unique(labels, return_inverse=True)[1]
     k = int(present.max()) + 1
-    new, order = number_by_size(present, k)
+    new, order = number_by_size(present, k, np.ones(len(present)))
     assert adjusted_rand_score(present, new) == 1.0
     sizes = np.bincount(new)[1:]
     assert (np.diff(sizes) <= 0).all()
@@ -147,3 +147,34 @@ def test_zones_carry_their_grid():
     zones = cluster(a_series(values, grid), n_clusters=2)
     np.testing.assert_array_equal(zones["row"], grid.rows)
     assert zones.attrs["grid"] == grid.to_json()
+
+
+def test_in_degrees_zones_are_numbered_by_area_on_the_ground_not_by_tiles():
+    grid = make_grid(4326, n_rows=14, n_cols=10, tile=10, dx=0.5, dy=0.5, x0=0.0, y0=80.0)  # 80° to 10° north
+    northern = grid.rows - grid.rows[0] < 8  # 80 of 140 tiles, but narrower ones
+    values = np.where(northern, 5.0, -5.0)[:, None, None] + np.random.default_rng(0).normal(size=(140, 2, 3))
+    labels = cluster(a_series(values, grid), n_clusters=2)["labels"].to_numpy()
+    assert set(labels[northern]) == {2}
+    assert set(labels[~northern]) == {1}
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"n_clusters": "Auto"}, "a whole number of at least 1, or 'auto', not 'Auto'"),
+        ({"n_clusters": 2.5}, "not 2.5"),
+        ({"n_clusters": True}, "not True"),
+        ({"n_clusters": 2, "starts": 0}, "at least 1 start, not 0"),
+        ({"n_clusters": 2, "first_labels": np.ones(3, int)}, "the series has 6 tiles"),
+    ],
+)
+def test_arguments_that_cannot_be_are_refused(how, message):
+    with pytest.raises(InputError, match=message):
+        cluster(a_series(blobs((3, 3))[0]), **how)
+
+
+def test_the_pattern_of_gaps_is_no_difference_between_series():
+    values = np.ones((8, 3, 2))
+    values[0, 0], values[1, 2] = np.nan, np.nan
+    with pytest.raises(InputError, match="only 1 different series"):
+        cluster(a_series(values), n_clusters=3)

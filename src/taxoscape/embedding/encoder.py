@@ -173,6 +173,11 @@ def load_encoder(path: str | os.PathLike[str], *, device: str = "cpu") -> Encode
     device
         Where the network shall run.
 
+    Returns
+    -------
+    Encoder
+        In evaluation mode, with its bands, scaling and tile size; its vectors are those of the encoder that was saved.
+
     Raises
     ------
     InputError

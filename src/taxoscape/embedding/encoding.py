@@ -121,6 +121,7 @@ def encode(
     stride: int | None = None,
     partial: Partial = "drop",
     min_valid: float = 0.5,
+    grid: Grid | None = None,
     track: Track = silent,
 ) -> xr.Dataset:
     """Turn every tile of a region into a series of vectors.
@@ -137,6 +138,8 @@ def encode(
         What becomes of tiles that are not wholly inside the region, as `Grid.over`.
     min_valid
         Share of valid pixels from which a tile counts on a date.
+    grid
+        The tiles, in place of ``stride`` and ``partial``: those of an earlier series.
     track
         Told of the progress, block by block.
 
@@ -157,7 +160,8 @@ def encode(
     Source: METHOD step 3. The prototype mirrored the borders; here tiles lie inside or are masked.
     """
     check_cube(cube)
-    grid = Grid.over(Lattice.of(cube), tile_size=encoder.tile_size, stride=stride, partial=partial)
+    if grid is None:
+        grid = Grid.over(Lattice.of(cube), tile_size=encoder.tile_size, stride=stride, partial=partial)
     reader = as_reader(cube, encoder.tile_size)
     blocks = plan_blocks(grid, reader.n_times, n_bands=reader.n_bands)
     done = (encode_block(reader, encoder, grid, block, min_valid=min_valid) for block in blocks)

@@ -21,6 +21,7 @@ from taxoscape.embedding.encoder import Encoder
 from taxoscape.embedding.tiles import TileReader, as_reader
 from taxoscape.embedding.training import TrainState, total_steps, train
 from taxoscape.embedding.triplets import Triplets, cluster_triplets, geographic_triplets
+from taxoscape.errors import InputError
 from taxoscape.progress import Track, silent
 
 if TYPE_CHECKING:
@@ -126,8 +127,9 @@ def judge(encoder: Encoder, reader: TileReader, *, seed: int, min_valid: float =
     -------
     Encoder
         The same network; ``metadata["training"]`` gains ``held_out_accuracy`` (share of fresh geographic triplets
-        whose neighbour is nearer to the anchor than the distant tile; 0.5 is chance) and ``spread``
-        (`collapse_of`).
+        of one date each whose neighbour is nearer to the anchor than the distant tile; 0.5 is chance) and ``spread``
+        (`collapse_of`). Both look within dates: telling dates apart is no merit. Where no date has valid ground for
+        such triplets nothing is measured, and nothing gained.
 
     Warns
     -----
@@ -135,22 +137,27 @@ def judge(encoder: Encoder, reader: TileReader, *, seed: int, min_valid: float =
         Where the spread is below `COLLAPSED`.
     """
     neighbourhood = encoder.metadata.get("settings", {}).get("neighbourhood_px")
-    fresh = geographic_triplets(
-        reader,
-        tile_size=reader.tile_size,
-        neighbourhood_px=neighbourhood,
-        n=HELD_OUT,
-        rng=np.random.default_rng([seed, 3]),
-        min_valid=min_valid,
-    )
+    try:
+        fresh = geographic_triplets(
+            reader,
+            tile_size=reader.tile_size,
+            neighbourhood_px=neighbourhood,
+            n=HELD_OUT,
+            rng=np.random.default_rng([seed, 3]),
+            min_valid=min_valid,
+            same_date=True,
+        )
+    except InputError:
+        return encoder
     anchor, neighbour, distant = (_embed(encoder, reader, t) for t in (fresh.anchor, fresh.neighbour, fresh.distant))
     near, far = (np.linalg.norm(anchor - other, axis=1) for other in (neighbour, distant))
-    spread = _spread(anchor)
+    spread = _spread(anchor, fresh.anchor[:, 2])
     if spread < COLLAPSED:
         warnings.warn(
-            f"the encoder has collapsed: embeddings of different places differ by only {spread:.2g} of their size, so "
-            "zones would mean nothing. Look at the scenes (are they constant, or nearly all nodata?), or train "
-            "otherwise: more triplets (--triplets), a smaller learning_rate, the contrastive loss (--preset fast)",
+            f"the encoder has collapsed: embeddings of different places on a date differ by only {spread:.2g} of "
+            "their size, so zones would mean nothing. Look at the scenes (are they constant, or nearly all nodata?), "
+            "or train otherwise: more triplets (--triplets), a smaller learning_rate, the contrastive loss (--preset "
+            "fast)",
             CollapseWarning,
             stacklevel=2,
         )
@@ -160,11 +167,12 @@ def judge(encoder: Encoder, reader: TileReader, *, seed: int, min_valid: float =
 
 
 def collapse_of(encoder: Encoder, reader: TileReader, corners: npt.NDArray[np.int32]) -> float:
-    """Return how much the embeddings of tiles differ: mean ‖z − z̄‖² over mean ‖z‖², 0…1.
+    """Return how much the embeddings of tiles of a date differ: mean ‖z − z̄‖² over mean ‖z‖², 0…1.
 
-    0 when all vectors are one; for vectors of length 1 it is one less the squared length of their mean.
+    z̄ is the mean of the tile's date. 0 when all vectors of a date are one, however much dates differ; for vectors of
+    length 1 on one date it is one less the squared length of their mean.
     """
-    return _spread(_embed(encoder, reader, corners))
+    return _spread(_embed(encoder, reader, corners), corners[:, 2])
 
 
 def refine_encoder(
@@ -226,9 +234,8 @@ def refinement_triplets(
     grid: Grid, labels: npt.ArrayLike, counts: npt.ArrayLike, *, refine: RefineSettings, rng: int
 ) -> Triplets:
     """Draw the triplets of `refine_encoder`."""
-    return cluster_triplets(
-        grid, labels, counts, per_date=refine.triplets_per_date, rng=np.random.default_rng([rng, 4])
-    )
+    per_date = refine.per_date(np.shape(counts)[1])
+    return cluster_triplets(grid, labels, counts, per_date=per_date, rng=np.random.default_rng([rng, 4]))
 
 
 def refinement_settings(encoder: Encoder, settings: EncoderSettings | None, refine: RefineSettings) -> EncoderSettings:
@@ -248,7 +255,10 @@ def _embed(encoder: Encoder, reader: TileReader, corners: npt.NDArray[np.int32])
     return np.concatenate(parts)
 
 
-def _spread(vectors: npt.NDArray[np.float32]) -> float:
-    size = float(np.mean(np.sum(np.square(vectors, dtype=np.float64), axis=1)))
-    variance = float(np.sum(np.var(vectors, axis=0, dtype=np.float64)))
+def _spread(vectors: npt.NDArray[np.float32], dates: npt.NDArray[np.integer]) -> float:
+    exact = vectors.astype(np.float64)
+    size = float(np.mean(np.sum(np.square(exact), axis=1)))
+    for date in np.unique(dates):
+        exact[dates == date] -= exact[dates == date].mean(axis=0)
+    variance = float(np.mean(np.sum(np.square(exact), axis=1)))
     return variance / size if size > 0 else 0.0

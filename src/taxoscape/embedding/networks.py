@@ -27,8 +27,6 @@ TILENET_FEATURES = 512
 """Length of TileNet's vector."""
 TILENET_SIZES = (49, 112)
 """Smallest and largest tile, in pixels, of which TileNet makes one vector of 512."""
-FASTNET_SMALLEST = 4
-"""Smallest tile of FastNet in pixels."""
 
 
 class Block(nn.Module):
@@ -137,25 +135,26 @@ def build_network(name: str, *, n_bands: int, tile_size: int, n_features: int, s
     InputError
         Where the network does not take tiles of that size or make vectors of that length, or is unknown.
     """
+    check_network(name, tile_size=tile_size, n_features=n_features)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if name == "tilenet":
-            low, high = TILENET_SIZES
-            if not low <= tile_size <= high:
-                raise InputError(
-                    f"TileNet takes tiles of {low} to {high} px, not {tile_size} (--tile-size): below it has no "
-                    "output, above it has more than one vector; or take the fast network (--preset fast)"
-                )
-            if n_features != TILENET_FEATURES:
-                raise InputError(f"TileNet makes vectors of {TILENET_FEATURES}, not {n_features} (n_features)")
-            return TileNet(n_bands)
-        if name == "fast":
-            if tile_size < FASTNET_SMALLEST:
-                raise InputError(
-                    f"the fast network takes tiles of {FASTNET_SMALLEST} px and more, not {tile_size} (--tile-size)"
-                )
-            return FastNet(n_bands, n_features, tile_size)
-    raise InputError(f"there is no network '{name}': take fast or tilenet")
+        return TileNet(n_bands) if name == "tilenet" else FastNet(n_bands, n_features, tile_size)
+
+
+def check_network(name: str, *, tile_size: int, n_features: int) -> None:
+    """Raise `InputError` where a network does not take such tiles, does not make such vectors, or is unknown."""
+    if name not in ("tilenet", "fast"):
+        raise InputError(f"there is no network '{name}': take fast or tilenet")
+    if name == "fast":
+        return
+    low, high = TILENET_SIZES
+    if not low <= tile_size <= high:
+        raise InputError(
+            f"TileNet takes tiles of {low} to {high} px, not {tile_size} (--tile-size): below it has no output, above "
+            "it has more than one vector; or take the fast network (--preset fast)"
+        )
+    if n_features != TILENET_FEATURES:
+        raise InputError(f"TileNet makes vectors of {TILENET_FEATURES}, not {n_features} (n_features)")
 
 
 def _stage(n_in: int, n_out: int, stride: int) -> nn.Sequential:

@@ -110,6 +110,18 @@ class TileReader:
                 share[i] = np.count_nonzero(self._valid.window(time, *window)) / self.tile_size**2
         return share
 
+    def valid_counts(self, time: int, edge: int) -> npt.NDArray[np.int64]:
+        """Return the valid pixels of a date in squares of ``edge`` pixels that cover the region: int64 (row, col).
+
+        Squares start at the first pixel; the last ones may reach over the region's end.
+        """
+        starts = range(0, self.width, edge)
+        counts = np.zeros((-(-self.height // edge), len(starts)), np.int64)
+        for i, top in enumerate(range(0, self.height, edge)):
+            strip = self._valid.window(time, top, min(top + edge, self.height), 0, self.width)
+            counts[i] = np.add.reduceat(np.count_nonzero(strip, axis=0), starts)
+        return counts
+
     def _gather(self, source: _Source, table: Pixels, n_bands: int, dtype: np.dtype[Any]) -> Pixels:
         out = np.zeros((len(table), n_bands, self.tile_size, self.tile_size), dtype)
         for i, row, col, time in self._in_order(table):

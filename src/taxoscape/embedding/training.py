@@ -175,6 +175,11 @@ def train(
         raise InputError(
             f"the encoder was made for the bands {state.recipe.bands}, the cube has {reader.bands} (--bands)"
         )
+    if state.recipe.tile_size != reader.tile_size:
+        raise InputError(
+            f"the encoder takes tiles of {state.recipe.tile_size} px, the reader cuts {reader.tile_size} px "
+            "(--tile-size)"
+        )
     per_epoch = len(batches(triplets, settings, seed=seed, epoch=0))
     if state.step >= state.total_steps:
         yield state
@@ -274,10 +279,11 @@ def _loss(
     values, valid = reader.read(np.concatenate(tables))
     pixels = torch.from_numpy(augment(state.recipe.scaling.apply(values, valid), rng))
     device = next(state.network.parameters()).device
-    vectors = state.network(pixels.to(device, memory_format=torch.channels_last))
-    anchor, neighbour, *rest = torch.split(vectors, len(rows))
-    if settings.loss == "triplet":
-        return triplet_loss(anchor, neighbour, rest[0], margin=settings.margin, norm_penalty=settings.norm_penalty)
+    pixels = pixels.to(device, memory_format=torch.channels_last)
+    if settings.loss == "triplet":  # in three passes, each with its own batch statistics, as the prototype does
+        vectors = [state.network(part) for part in torch.split(pixels, len(rows))]
+        return triplet_loss(*vectors, margin=settings.margin, norm_penalty=settings.norm_penalty)
+    anchor, neighbour, *rest = torch.split(state.network(pixels), len(rows))
     reach = max(settings.neighbourhood_px or reader.tile_size, reader.tile_size - 1)
     hidden = near(triplets, rows, reach_px=reach, with_distant=with_distant)
     return contrastive_loss(

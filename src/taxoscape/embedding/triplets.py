@@ -15,12 +15,12 @@ clusters add up and are never negative; a cluster with a single tile gives no an
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from taxoscape.embedding.places import Places
 from taxoscape.embedding.tiles import TileReader, as_reader
 from taxoscape.errors import InputError
 
@@ -34,7 +34,11 @@ Int: TypeAlias = "npt.NDArray[np.integer]"
 Rng: TypeAlias = "int | np.random.Generator"
 
 MAX_DRAWS = 100
-"""Draws per triplet after which tiles that are still missing are given up."""
+"""Draws per triplet after which those still missing are given up."""
+FEW = 0.1
+"""Share of good draws below which the valid ground is looked for first (`taxoscape.embedding.places`)."""
+DISTANT_DRAWS = 20
+"""Draws of a distant tile after which its anchor is given up too."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +73,7 @@ def geographic_triplets(
     n: int,
     rng: Rng,
     min_valid: float = 0.5,
+    same_date: bool = False,
 ) -> Triplets:
     """Draw triplets by nearness on the ground.
 
@@ -89,7 +94,9 @@ def geographic_triplets(
     rng
         Seed or generator.
     min_valid
-        Share of valid pixels that each of the three tiles has at least.
+        Share of valid pixels that each of the three tiles has at least; each has one valid pixel in any case.
+    same_date
+        Whether the distant tile is of the anchor's date too, so that the date does not tell them apart.
 
     Raises
     ------
@@ -98,16 +105,34 @@ def geographic_triplets(
 
     Notes
     -----
-    Pairs that fall on invalid ground are drawn anew as pairs, distant tiles alone. Reads the valid mask under each
-    candidate once. Source: METHOD step 1 and its faults; Jean et al. (2019), section 3.1.
+    Pairs that fall on invalid ground are drawn anew as pairs. Distant tiles are drawn anew alone, up to
+    `DISTANT_DRAWS` times, then with their pair: an anchor with hardly any valid ground outside its square comes a
+    little less often. Reads the valid mask under each candidate once, and where few are good the whole mask once.
+    Source: METHOD step 1 and its faults; Jean et al. (2019), section 3.1.
     """
     reader = as_reader(cube, tile_size)
     reach = tile_size if neighbourhood_px is None else int(neighbourhood_px)
     _check_room(reader, reach)
-    rng = np.random.default_rng(rng)
-    anchor, neighbour = _draw_valid(n, lambda left: _pairs(reader, reach, left.size, rng), reader, min_valid)
-    (distant,) = _draw_valid(n, lambda left: (_outside(reader, reach, anchor[left], rng),), reader, min_valid)
-    return Triplets(anchor, neighbour, distant)
+    draw = _Draw(reader, reach, min_valid, same_date, np.random.default_rng(rng))
+    tables = np.empty((3, n, 3), np.int32)
+    left = np.arange(n)
+    draws = 0
+    while left.size and draws <= MAX_DRAWS * n + 10_000:
+        rows, good = draw.triplets(left.size)
+        tables[:, left[good]] = rows[:, good]
+        draws += left.size
+        left = left[~good]
+        if draw.places is None and good.mean() < FEW:
+            draw.places = Places.of(reader, min_valid)
+            if not len(draw.places):
+                break
+    if left.size:
+        raise InputError(
+            f"only {n - left.size} of {n} triplets found tiles of {reader.tile_size} px with at least {min_valid:.0%} "
+            f"valid pixels in {draws} draws: the scenes are nearly empty; lower --min-valid, take a smaller "
+            "--tile-size, or leave out empty dates"
+        )
+    return Triplets(*tables)
 
 
 def cluster_triplets(grid: Grid, labels: npt.ArrayLike, counts: npt.ArrayLike, *, per_date: int, rng: Rng) -> Triplets:
@@ -157,13 +182,31 @@ def cluster_triplets(grid: Grid, labels: npt.ArrayLike, counts: npt.ArrayLike, *
     parts = [_on_date(zones, np.flatnonzero(seen[:, t] & (zones > 0)), per_date, rng) for t in range(seen.shape[1])]
     table = np.concatenate([np.column_stack([part, np.full(len(part), t)]) for t, part in enumerate(parts)])
     if not len(table):
+        reason = nothing_to_refine(zones, seen) or "no triplets are asked for"
         raise InputError(
-            "no date has tiles of two zones, so there is nothing to refine with: take more zones (--zones) or "
-            "--no-refine"
+            f"there is nothing to refine with: {reason}; take another number of zones (--zones) or --no-refine"
         )
     corners, time = grid.corners, table[:, 3:]
     anchor, neighbour, distant = (np.hstack([corners[table[:, i]], time]).astype(np.int32) for i in range(3))
     return Triplets(anchor, neighbour, distant, group=zones[table[:, [0, 2]]].astype(np.int32))
+
+
+def nothing_to_refine(labels: npt.ArrayLike, counts: npt.ArrayLike) -> str:
+    """Return why no triplets can be drawn by membership of clusters, in words, or an empty text where they can.
+
+    Parameters
+    ----------
+    labels, counts
+        As `cluster_triplets` takes them.
+    """
+    zones, seen = np.asarray(labels), np.asarray(counts, dtype=bool)
+    if len(np.unique(zones[zones > 0])) < 2:
+        return "there is one zone only"
+    for t in range(seen.shape[1]):
+        sizes = np.unique(zones[seen[:, t] & (zones > 0)], return_counts=True)[1]
+        if len(sizes) > 1 and sizes.max() > 1:
+            return ""
+    return "no date has tiles of two zones with two tiles in one of them"
 
 
 def allot(total: int, sizes: Int) -> Int:
@@ -216,33 +259,67 @@ def _check_room(reader: TileReader, reach: int) -> None:
         )
 
 
-def _draw_valid(
-    n: int, candidates: Callable[[Int], tuple[Int, ...]], reader: TileReader, min_valid: float
-) -> list[npt.NDArray[np.int32]]:
-    """Draw ``n`` rows of tables, again and again where a tile of the row has too few valid pixels."""
-    left = np.arange(n)
-    tables: list[npt.NDArray[np.int32]] = []
-    draws = 0
-    while left.size and draws <= MAX_DRAWS * n + 10_000:
-        drawn = candidates(left)
-        tables = tables or [np.empty((n, 3), np.int32) for _ in drawn]
-        good = np.ones(left.size, bool)
-        for table, rows in zip(tables, drawn, strict=True):
-            table[left] = rows
-            good &= reader.valid_share(rows) >= min_valid
-        draws += left.size
-        left = left[~good]
-    if left.size:
-        raise InputError(
-            f"only {n - left.size} of {n} triplets found tiles of {reader.tile_size} px with at least {min_valid:.0%} "
-            f"valid pixels in {draws} draws: the scenes are nearly empty; lower --min-valid, take a smaller "
-            "--tile-size, or leave out empty dates"
+@dataclass(slots=True, eq=False)
+class _Draw:
+    """Draws triplets by nearness on the ground, good or not."""
+
+    reader: TileReader
+    reach: int
+    min_valid: float
+    same_date: bool
+    rng: np.random.Generator
+    places: Places | None = None
+    """Where good tiles can be, once it was worth looking."""
+
+    def triplets(self, n: int) -> tuple[Int, npt.NDArray[np.bool_]]:
+        """Return anchors, neighbours and distant tiles, int64 (3, n, 3), and which triplets are good, bool (n,)."""
+        anchor, neighbour = self._pairs(n)
+        distant = np.zeros_like(anchor)
+        good = self._has_outside(anchor) & self._valid(anchor)
+        good[good] = self._valid(neighbour[good])
+        left = np.flatnonzero(good)
+        for _ in range(DISTANT_DRAWS):
+            rows = self._distant(anchor[left])
+            fits = self._outside(anchor[left], rows)
+            fits[fits] = self._valid(rows[fits])
+            distant[left[fits]] = rows[fits]
+            left = left[~fits]
+            if not left.size:
+                break
+        good[left] = False
+        return np.stack([anchor, neighbour, distant]), good
+
+    def _pairs(self, n: int) -> tuple[Int, Int]:
+        anchor = (
+            _anchors(self.reader, self.reach, n, self.rng) if self.places is None else self.places.draw(n, self.rng)
         )
-    return tables
+        return anchor, _beside(self.reader, self.reach, anchor, self.rng)
+
+    def _distant(self, anchor: Int) -> Int:
+        if self.places is None:
+            rows = _outside(self.reader, self.reach, anchor, self.rng)
+        else:
+            rows = self.places.draw(len(anchor), self.rng)
+        if self.same_date:
+            rows[:, 2] = anchor[:, 2]
+        return rows
+
+    def _outside(self, anchor: Int, rows: Int) -> npt.NDArray[np.bool_]:
+        outside: npt.NDArray[np.bool_] = (np.abs(rows - anchor)[:, :2] > self.reach).any(axis=1)
+        return outside
+
+    def _has_outside(self, anchor: Int) -> npt.NDArray[np.bool_]:
+        _, size = _square(anchor, self.reach, np.array(self.reader.span))
+        beyond: npt.NDArray[np.bool_] = np.any(size <= np.array(self.reader.span), axis=1)
+        return beyond
+
+    def _valid(self, rows: Int) -> npt.NDArray[np.bool_]:
+        share = self.reader.valid_share(rows)
+        return (share >= self.min_valid) & (share > 0)
 
 
-def _pairs(reader: TileReader, reach: int, n: int, rng: np.random.Generator) -> tuple[Int, Int]:
-    """Draw anchors (n, 3), uniform over those that have a tile outside their square, and a neighbour for each."""
+def _anchors(reader: TileReader, reach: int, n: int, rng: np.random.Generator) -> Int:
+    """Draw anchors, int64 (n, 3), uniform over those that have a tile outside their square."""
     last = np.array(reader.span)
     apart = [(p > reach) | (end - p > reach) for end in last for p in [np.arange(end + 1)]]  # rows, cols that are
     rows, other_rows, cols = np.flatnonzero(apart[0]), np.flatnonzero(~apart[0]), np.flatnonzero(apart[1])
@@ -255,12 +332,16 @@ def _pairs(reader: TileReader, reach: int, n: int, rng: np.random.Generator) -> 
     if rest.size:
         anchor[~by_row, 0], anchor[~by_row, 1] = other_rows[rest // cols.size], cols[rest % cols.size]
     anchor[:, 2] = rng.integers(reader.n_times, size=n)
-    low, size = _square(anchor, reach, last)
+    return anchor
+
+
+def _beside(reader: TileReader, reach: int, anchor: Int, rng: np.random.Generator) -> Int:
+    """Draw another tile in the square of each anchor, on its date: int64 (n, 3)."""
+    low, size = _square(anchor, reach, np.array(reader.span))
     pick = rng.integers(size.prod(axis=1) - 1)
     here = (anchor[:, 0] - low[:, 0]) * size[:, 1] + anchor[:, 1] - low[:, 1]
     pick += pick >= here  # skips the anchor itself
-    neighbour = np.column_stack([low[:, 0] + pick // size[:, 1], low[:, 1] + pick % size[:, 1], anchor[:, 2]])
-    return anchor, neighbour
+    return np.column_stack([low[:, 0] + pick // size[:, 1], low[:, 1] + pick % size[:, 1], anchor[:, 2]])
 
 
 def _outside(reader: TileReader, reach: int, anchor: Int, rng: np.random.Generator) -> Int:

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
+from taxoscape.areas import ground_size_km
 from taxoscape.files import replacing
 from taxoscape.grid import Grid
-from taxoscape.publish.areas import ground_size_km
 from taxoscape.publish.pictures import NO_DATA_GREY
 from taxoscape.publish.table import ZoneRow, largest_zones
 

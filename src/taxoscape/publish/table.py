@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
+from taxoscape.areas import cell_areas_km2
 from taxoscape.errors import InputError
 from taxoscape.grid import Grid
-from taxoscape.publish.areas import cell_areas_km2
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -12,7 +12,8 @@ import numpy as np
 from taxoscape.config import Settings, resolve
 from taxoscape.cube.plan import plan_cube
 from taxoscape.grid import Grid
-from taxoscape.run.request import Request
+from taxoscape.run.prepare import refuse_impossible
+from taxoscape.run.request import ENCODERS, Request
 
 if TYPE_CHECKING:
     from taxoscape.cube.planned import CubePlan
@@ -43,8 +44,7 @@ def describe_plan(request: Request) -> str:
     """
     settings = resolve(request.explicit, request.preset)
     plan = plan_cube(request.scenes, settings.cube)
-    shape = settings.grid
-    grid = Grid.over(plan.lattice, tile_size=shape.tile_size, stride=shape.stride, partial=shape.partial)
+    grid = refuse_impossible(settings, plan)
     lines = [plan.describe(), f"tiles     {grid.n_tiles} of {grid.tile_size} px ({grid.n_rows} × {grid.n_cols})"]
     seconds = _seconds(plan, grid, settings)
     memory, disk = _bytes(plan, grid, settings)
@@ -65,12 +65,12 @@ def _seconds(plan: CubePlan, grid: Grid, settings: Settings) -> dict[str, float]
     zones = 8 if settings.zones.zones == "auto" else settings.zones.zones
     kmeans = settings.zones.starts * 20 * flat * zones * 2 / 2e9
     result = {
-        "train": step * encoder.triplets * encoder.epochs if encoder.encoder == "tile2vec" else 0.0,
+        "train": step * encoder.triplets * encoder.epochs if encoder.encoder in ENCODERS else 0.0,
         "encode": embed * tiles,
         "cluster": kmeans + (14 * 3 * 20 * flat * 16 / 2e9 if settings.zones.zones == "auto" else 0),
     }
     if refine.refine:
-        result["refine"] = step * refine.triplets_per_date * times * refine.epochs + embed * tiles + kmeans
+        result["refine"] = step * refine.per_date(times) * times * refine.epochs + embed * tiles + kmeans
     return result
 
 

@@ -6,6 +6,7 @@ Nothing here computes: the work of each stage is in `taxoscape.run.work`, the ta
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 import warnings
@@ -18,7 +19,7 @@ from taxoscape.config import Settings, differences, from_dict, to_dict
 from taxoscape.errors import InputError, RunFolderError
 from taxoscape.progress import Track, silent
 from taxoscape.run.folder import LOG_FILE, SETTINGS_FILE, RunFolder
-from taxoscape.run.request import OTHER_KEYS, Explicit, read_run
+from taxoscape.run.request import OTHER_KEYS, Explicit, read_run, with_paths
 from taxoscape.run.table import NAMES, STAGES, Stage, check_owned, digests, stage_named
 from taxoscape.run.work import WORK, Context
 
@@ -80,6 +81,8 @@ def change(folder: RunFolder, name: str, explicit: Explicit) -> None:
     if not given:
         return
     check_owned(stage_named(name), given)
+    base = folder.path.resolve()
+    given = with_paths(given, lambda path: os.path.relpath(path, base))
     with folder.locked():
         document = folder.read_document()
         for section, values in given.items():

@@ -14,11 +14,12 @@ from taxoscape.config import RunSettings, Settings, differences, resolve, to_dic
 from taxoscape.cube.fingerprint import fingerprint
 from taxoscape.cube.plan import plan_cube
 from taxoscape.cube.planned import CubePlan
-from taxoscape.errors import RunFolderError
+from taxoscape.errors import InputError, RunFolderError
 from taxoscape.grid import Grid
 from taxoscape.run.folder import SETTINGS_FILE, RunFolder
-from taxoscape.run.request import Request, read_run
+from taxoscape.run.request import ENCODERS, Request, read_run, with_paths
 from taxoscape.run.table import STAGES
+from taxoscape.run.work import check_encoder
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "xarray", "zarr", "rasterio", "pyproj")
 
@@ -49,8 +50,7 @@ def prepare(
     folder = RunFolder(out)
     settings = resolve(request.explicit, request.preset)
     plan = plan_cube(request.scenes, settings.cube)
-    grid = settings.grid
-    Grid.over(plan.lattice, tile_size=grid.tile_size, stride=grid.stride, partial=grid.partial)
+    refuse_impossible(settings, plan)
     with folder.locked():
         if folder.exists and not overwrite:
             _refuse_other_run(folder, settings, plan)
@@ -63,6 +63,32 @@ def prepare(
     return folder
 
 
+def refuse_impossible(settings: Settings, plan: CubePlan) -> Grid:
+    """Raise `InputError` for what can be known to fail before anything is made; return the grid of tiles."""
+    shape, encoder, zones = settings.grid, settings.encoder, settings.zones.zones
+    grid = Grid.over(plan.lattice, tile_size=shape.tile_size, stride=shape.stride, partial=shape.partial)
+    if zones != "auto" and zones > grid.n_tiles:
+        raise InputError(f"{zones} zones were asked for, but the region has only {grid.n_tiles} tiles: lower --zones")
+    if encoder.encoder in ENCODERS:
+        from taxoscape.embedding.networks import check_network
+
+        check_network(encoder.network, tile_size=shape.tile_size, n_features=encoder.n_features)
+    else:
+        _refuse_encoder(Path(encoder.encoder), plan.bands, shape.tile_size)
+    return grid
+
+
+def _refuse_encoder(path: Path, bands: tuple[str, ...], tile_size: int) -> None:
+    from taxoscape.embedding.encoder import load_encoder
+
+    if not path.is_file():
+        raise InputError(
+            f"there is no encoder file {path}: give one that a run has made (encoder.safetensors), or one of "
+            f"{', '.join(ENCODERS)} (--encoder)"
+        )
+    check_encoder(load_encoder(path), path, bands, tile_size)
+
+
 def _refuse_other_run(folder: RunFolder, settings: Settings, plan: CubePlan) -> None:
     """Refuse to go on in a folder whose run has other settings or inputs than asked for, naming the differences."""
     old, _, inputs = read_run(folder)
@@ -71,12 +97,14 @@ def _refuse_other_run(folder: RunFolder, settings: Settings, plan: CubePlan) -> 
         threads=settings.run.threads or old.run.threads,
         device=old.run.device if settings.run.device == "auto" else settings.run.device,
     ))  # fmt: skip
-    if asked.cube.dates is not None:
-        asked = replace(asked, cube=replace(asked.cube, dates=os.path.abspath(asked.cube.dates)))
     found = differences(old, asked)
     now = {os.path.abspath(file.path) for file in plan.files}
     found += [f"scene no longer there: {path}" for path in sorted(set(inputs) - now)]
     found += [f"new scene: {path}" for path in sorted(now - set(inputs))]
+    days = {os.path.abspath(file.path): str(file.date) for file in plan.files}
+    found += [
+        f"date of {path}: {day} → {days[path]}" for path, day in inputs.dates.items() if days.get(path, day) != day
+    ]
     if not found:
         sums = fingerprint(sorted(now), None)
         found = [f"scene changed: {path}" for path in sorted(now) if sums[path] != inputs[path]]
@@ -125,9 +153,7 @@ def _document(
 ) -> dict[str, Any]:
     from taxoscape import __version__
 
-    values = to_dict(settings)
-    if settings.cube.dates is not None:
-        values["cube"]["dates"] = _relative(settings.cube.dates, folder.path)
+    values = with_paths(to_dict(settings), lambda path: _relative(path, folder.path))
     dates = {str(file.path): str(file.date)[:10] for file in plan.files}
     return {
         "taxoscape": __version__,

@@ -7,7 +7,7 @@ section of settings per stage as in `taxoscape.config`. Paths in it are relative
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,22 @@ Explicit = Mapping[str, Mapping[str, Any]]
 
 OTHER_KEYS = ("scenes", "out", "preset", "taxoscape", "versions", "input")
 """Keys of a run file that are not sections of settings."""
+
+
+PATHS = (("cube", "dates"), ("encoder", "encoder"))
+"""Settings that may hold a path, as section and name; `ENCODERS` are none."""
+ENCODERS = ("tile2vec",)
+"""Encoders known by name."""
+
+
+def with_paths(sections: Explicit, change: Callable[[str], str]) -> dict[str, dict[str, Any]]:
+    """Return settings by section in which every path is changed by a function."""
+    result = {name: dict(values) if isinstance(values, Mapping) else values for name, values in sections.items()}
+    for section, name in PATHS:
+        values = result.get(section)
+        if isinstance(values, dict) and isinstance(values.get(name), str) and values[name] not in ENCODERS:
+            values[name] = change(values[name])
+    return result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +71,7 @@ def read_request(path: Path) -> tuple[Request, Path]:
     if not isinstance(scenes, list) or not scenes or not all(isinstance(scene, str) for scene in scenes):
         raise InputError(f'{path} names no scenes: add a line such as  scenes = ["scenes/*.tif"]')
     explicit = {key: value for key, value in document.items() if key not in OTHER_KEYS}
-    cube = explicit.get("cube")
-    if isinstance(cube, dict) and "dates" in cube:
-        explicit["cube"] = {**cube, "dates": str(base / cube["dates"])}
+    explicit = with_paths(explicit, lambda path: os.path.normpath(base / path))
     out = base / document["out"] if "out" in document else base if path.name == SETTINGS_FILE else base / path.stem
     request = Request(
         scenes=tuple(str(base / scene) for scene in scenes),
@@ -88,6 +102,7 @@ def request_of(
     InputError
         Where no run folder is known, or the run file cannot be used.
     """
+    explicit = with_paths(explicit, os.path.abspath)
     if len(scenes) == 1 and scenes[0].endswith(".toml"):
         request, meant = read_request(Path(scenes[0]))
         sections = {*request.explicit, *explicit}
@@ -100,14 +115,25 @@ def request_of(
     )
 
 
-def read_run(folder: RunFolder) -> tuple[Settings, tuple[str, ...], dict[str, str]]:
-    """Return the settings, scenes (absolute paths) and input checksums by path that ``run.toml`` holds."""
+class Inputs(dict[str, str]):
+    """The scene files of a run: sha256 by absolute path."""
+
+    dates: Mapping[str, str]
+    """When each was taken (ISO) by path, where ``run.toml`` tells."""
+
+    def __init__(self, sums: Mapping[str, str], dates: Mapping[str, str]) -> None:
+        super().__init__(sums)
+        self.dates = dates
+
+
+def read_run(folder: RunFolder) -> tuple[Settings, tuple[str, ...], Inputs]:
+    """Return the settings, scenes (absolute paths) and inputs that ``run.toml`` holds."""
     document = folder.read_document()
     sections = {key: value for key, value in document.items() if key not in OTHER_KEYS}
-    settings = from_dict(sections)
     base = folder.path.resolve()
-    if settings.cube.dates is not None:
-        settings = replace(settings, cube=replace(settings.cube, dates=os.path.normpath(base / settings.cube.dates)))
+    settings = from_dict(with_paths(sections, lambda path: os.path.normpath(base / path)))
     scenes = tuple(os.path.normpath(base / scene) for scene in document.get("scenes", []))
-    inputs = {os.path.normpath(base / entry["path"]): entry["sha256"] for entry in document.get("input", [])}
-    return settings, scenes, inputs
+    entries = {os.path.normpath(base / entry["path"]): entry for entry in document.get("input", [])}
+    sums = {path: entry["sha256"] for path, entry in entries.items()}
+    dates = {path: str(entry["date"]) for path, entry in entries.items() if "date" in entry}
+    return settings, scenes, Inputs(sums, dates)

@@ -1,7 +1,7 @@
 """The road as one table: which stage needs what, depends on which settings, and makes which files.
 
 A stage is done again only when its digest changes: the sha256 over its version, the settings it depends on, and the
-digests of the stages it needs (for ``cube``, the checksums of the scenes).
+digests of the stages it needs (for ``cube``, the checksums and dates of the scenes).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from taxoscape.config import Settings, to_dict
 from taxoscape.errors import InputError
 from taxoscape.run.folder import digest_of
+from taxoscape.run.request import Inputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +87,7 @@ def stage_named(name: str) -> Stage:
     return next(stage for stage in STAGES if stage.name == name)
 
 
-def digests(settings: Settings, inputs: Mapping[str, str]) -> dict[str, str]:
+def digests(settings: Settings, inputs: Inputs) -> dict[str, str]:
     """Return the digest of every stage.
 
     Parameters
@@ -94,8 +95,9 @@ def digests(settings: Settings, inputs: Mapping[str, str]) -> dict[str, str]:
     settings
         Settings of the run.
     inputs
-        sha256 of each scene file by path.
+        sha256 and date of each scene file.
     """
+    dated = sorted([checksum, inputs.dates.get(path, "")] for path, checksum in inputs.items())
     values = to_dict(settings)
     result: dict[str, str] = {}
     for stage in STAGES:
@@ -105,7 +107,7 @@ def digests(settings: Settings, inputs: Mapping[str, str]) -> dict[str, str]:
                 "version": stage.version,
                 "settings": {key: _pick(values, key) for key in (*stage.own, *stage.also)},
                 "needs": {need: result[need] for need in stage.needs},
-                "inputs": sorted(inputs.values()) if stage.name == "cube" else [],
+                "inputs": dated if stage.name == "cube" else [],
             }
         )
     return result

@@ -19,6 +19,7 @@ from taxoscape.files import write_text
 from taxoscape.grid import Grid, Lattice
 from taxoscape.progress import Track
 from taxoscape.run.folder import RunFolder, describe
+from taxoscape.run.request import ENCODERS, read_run
 from taxoscape.run.store import read_series, read_zones, write_zones
 from taxoscape.zones.kmeans import cluster
 
@@ -62,12 +63,12 @@ class Outcome:
 def open_cube(folder: RunFolder) -> xr.DataArray:
     """Return the cube of a run, lazily, stored or read in place."""
     from taxoscape.cube.lazy import lazy_cube
-    from taxoscape.cube.planned import plan_from_json
+    from taxoscape.cube.pointer import read_pointer
     from taxoscape.cube.store import read_cube
 
     pointer = folder / "cube.json"
     if pointer.exists():
-        return lazy_cube(plan_from_json(pointer.read_text(encoding="utf-8")))
+        return lazy_cube(read_pointer(pointer))
     return read_cube(folder / "cube.zarr")
 
 
@@ -83,17 +84,19 @@ def make_cube(context: Context) -> Outcome:
     """Read and align the scenes: stored as Zarr, or a pointer where the files are tiled well already."""
     from taxoscape.cube.lazy import lazy_cube
     from taxoscape.cube.plan import plan_cube
-    from taxoscape.cube.planned import can_read_in_place, plan_to_json
+    from taxoscape.cube.planned import can_read_in_place
+    from taxoscape.cube.pointer import write_pointer
     from taxoscape.cube.store import write_cube
 
     plan = plan_cube(context.scenes, context.settings.cube)
     cube = lazy_cube(plan)
     if can_read_in_place(plan):
         name = "cube.json"
-        write_text(context.folder / name, plan_to_json(plan))
+        _, _, inputs = read_run(context.folder)
+        write_pointer(context.folder / name, plan, inputs)
     else:
         name = "cube.zarr"
-        write_cube(cube, context.folder / name, track=context.track)
+        write_cube(cube, context.folder / name, overwrite=True, track=context.track)
     times, bands, height, width = cube.shape
     summary = f"{times} dates × {bands} bands × {height} × {width} px"
     return Outcome(outputs=(name,), summary=summary, notes={"skipped": [list(entry) for entry in plan.skipped]})
@@ -109,7 +112,7 @@ def train(context: Context) -> Outcome:
 
     settings, seed = context.settings, context.settings.run.seed
     cube, target = open_cube(context.folder), context.folder / "encoder_geographic.safetensors"
-    if settings.encoder.encoder != "tile2vec":
+    if settings.encoder.encoder not in ENCODERS:
         return _take_encoder(Path(settings.encoder.encoder), cube, settings, target)
     reader = TileReader(cube, settings.grid.tile_size)
     triplets = draw(reader, settings.encoder, seed=seed, min_valid=settings.grid.min_valid)
@@ -126,8 +129,9 @@ def train(context: Context) -> Outcome:
     encoder = judge(encoder_from(state), reader, seed=seed, min_valid=settings.grid.min_valid)
     encoder.save(target)
     learnt = encoder.metadata["training"]
-    summary = f"{len(triplets)} triplets; {learnt['held_out_accuracy']:.0%} of new ones told apart"
-    return Outcome(outputs=(target.name,), summary=summary, notes=learnt)
+    accuracy = learnt.get("held_out_accuracy")
+    told = "" if accuracy is None else f"; {accuracy:.0%} of new ones on one date told apart"
+    return Outcome(outputs=(target.name,), summary=f"{len(triplets)} triplets{told}", notes=learnt)
 
 
 def encode(context: Context) -> Outcome:
@@ -172,18 +176,25 @@ def cluster_geographic(context: Context) -> Outcome:
 def refine(context: Context) -> Outcome:
     """Train f^c with the zones as neighbourhoods, encode and cluster again: P^c. Nothing with ``--no-refine``."""
     from taxoscape.embedding.encoder import load_encoder
-    from taxoscape.embedding.fit import encoder_from, refine_encoder, refinement_settings, refinement_triplets
+    from taxoscape.embedding.fit import (
+        encoder_from,
+        judge,
+        refine_encoder,
+        refinement_settings,
+        refinement_triplets,
+    )
     from taxoscape.embedding.tiles import TileReader
     from taxoscape.embedding.training import total_steps
+    from taxoscape.embedding.triplets import nothing_to_refine
     from taxoscape.run.resume import encode_to_end, move, train_to_end
     from taxoscape.zones.refine import cluster_again
 
     folder, settings, seed = context.folder, context.settings, context.settings.run.seed
     zones = read_zones(folder / "partition_geographic.zarr")
-    if not settings.refine.refine or zones.sizes["zone"] < 2:
-        return Outcome(
-            outputs=(), summary="left out" if not settings.refine.refine else "left out: there is one zone only"
-        )
+    reason = "" if settings.refine.refine else "as asked"
+    reason = reason or nothing_to_refine(zones["labels"].to_numpy(), zones["counts"].to_numpy())
+    if reason:
+        return Outcome(outputs=(), summary=f"left out: {reason}", notes={"left_out": reason})
     cube, grid = open_cube(folder), grid_of(zones)
     first = open_encoder(folder, settings, geographic=True)
     reader = TileReader(cube, first.tile_size)
@@ -202,7 +213,7 @@ def refine(context: Context) -> Outcome:
             track=context.track,
             label="training on zones",
         )  # fmt: skip
-        encoder_from(state).save(unfinished)
+        judge(encoder_from(state), reader, seed=seed, min_valid=settings.grid.min_valid).save(unfinished)
     encoder = load_encoder(unfinished, device=settings.run.device)
     encode_to_end(
         reader,
@@ -238,7 +249,10 @@ def analyse(context: Context) -> Outcome:
         before = read_zones(folder / "partition_geographic.zarr")
         old = quality(read_series(folder / "series_geographic.zarr"), before, rng=seed, track=context.track)
         metrics |= {f"{name}_geographic": value for name, value in old.items()}
-        metrics["ari_geographic_refined"] = float(adjusted_rand_score(before["labels"], zones["labels"]))
+        placed = zones["labels"].to_numpy() > 0  # the same tiles in both
+        metrics["ari_geographic_refined"] = float(
+            adjusted_rand_score(before["labels"].to_numpy()[placed], zones["labels"].to_numpy()[placed])
+        )
     plain = {name: None if isinstance(value, float) and np.isnan(value) else value for name, value in metrics.items()}
     write_text(folder / "metrics.json", json.dumps(plain, indent=1) + "\n")
     shown = representatives(series, zones, count=REPRESENTATIVES).tolist()
@@ -281,16 +295,24 @@ WORK: dict[str, Callable[[Context], Outcome]] = {
 
 
 def _take_encoder(path: Path, cube: xr.DataArray, settings: Settings, target: Path) -> Outcome:
+    """Put the encoder of a file, which `taxoscape.run.prepare` has found to fit, in the place of f^g."""
     from taxoscape.embedding.encoder import load_encoder
+    from taxoscape.embedding.fit import judge
+    from taxoscape.embedding.tiles import TileReader
 
-    encoder = load_encoder(path)
-    bands = tuple(str(band) for band in cube["band"].to_numpy())
-    if encoder.bands != bands or encoder.tile_size != settings.grid.tile_size:
-        raise InputError(
-            f"the encoder in {path} is for the bands {', '.join(encoder.bands)} and tiles of {encoder.tile_size} px, "
-            f"this run has the bands {', '.join(bands)} and tiles of {settings.grid.tile_size} px: "
-            "set --bands and --tile-size"
-        )
+    encoder = load_encoder(path, device=settings.run.device)
+    check_encoder(encoder, path, tuple(str(band) for band in cube["band"].to_numpy()), settings.grid.tile_size)
+    reader = TileReader(cube, encoder.tile_size)
+    encoder = judge(encoder, reader, seed=settings.run.seed, min_valid=settings.grid.min_valid)
     metadata = {**encoder.metadata, "taken_from": {"name": path.name, **describe(path)}}
     replace(encoder, metadata=metadata).save(target)
     return Outcome(outputs=(target.name,), summary=f"taken from {path}", notes={"taken_from": str(path)})
+
+
+def check_encoder(encoder: Encoder, path: Path, bands: tuple[str, ...], tile_size: int) -> None:
+    """Raise `InputError` where an encoder is for other bands or tiles than a run has."""
+    if encoder.bands != bands or encoder.tile_size != tile_size:
+        raise InputError(
+            f"the encoder in {path} is for the bands {', '.join(encoder.bands)} and tiles of {encoder.tile_size} px, "
+            f"this run has the bands {', '.join(bands)} and tiles of {tile_size} px: set --bands and --tile-size"
+        )

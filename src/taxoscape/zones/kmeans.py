@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from taxoscape.areas import cell_areas_km2
 from taxoscape.contracts import check_series, tile_coordinates
 from taxoscape.errors import InputError
 from taxoscape.progress import Track, silent
@@ -79,7 +80,7 @@ def cluster(
 
     Returns
     -------
-    Dataset with ``labels`` (tile,), 1…K numbered by falling number of tiles, 0 where a tile counts on no date;
+    Dataset with ``labels`` (tile,), 1…K numbered by falling area, 0 where a tile counts on no date;
     ``centroids`` (zone, time, feature); ``distances`` (tile, zone), flattened Euclidean over the dates counted; the
     attributes ``n_clusters``, ``inertia_mean`` (mean squared distance of a tile to its centroid) and ``distance``.
 
@@ -90,29 +91,28 @@ def cluster(
 
     Notes
     -----
-    Memory: twice the series (three times with missing dates). With one thread count and one seed the result is
-    the same bit for bit.
+    Memory: three times the series, five times with missing dates. With one thread count and one seed the result is
+    the same bit for bit. ``inertia_mean`` scales the distance of a tile with missing dates up to all dates, T/|S|,
+    while K-means minimises the sum over what was seen.
     """
     grid = check_series(series)
+    _check_arguments(n_clusters, starts, first_labels, grid)
     generator = np.random.default_rng(rng)
     values = series["embedding"].to_numpy()
     counts = counted(series)
-    used = counts.any(axis=1)
-    members = np.flatnonzero(used)
-    if n_clusters != "auto":
-        _refuse_too_many(n_clusters, values[members])
+    members = np.flatnonzero(counts.any(axis=1))
     if not len(members):
         raise InputError("no tile counts on any date, so there is nothing to cluster: lower --min-valid")
-    values, seen = values[members], counts[members]
-    whole = values if seen.all() else two_way_fill(values, seen)
-    matrix = whole.reshape(len(members), -1)
-    k = choose_k(matrix, generator, track) if n_clusters == "auto" else n_clusters
+    part, seen = (values, counts) if len(members) == len(values) else (values[members], counts[members])
+    matrix = (part if seen.all() else two_way_fill(part, seen)).reshape(len(members), -1)
+    k = choose_k(matrix, generator, track) if n_clusters == "auto" else int(n_clusters)
+    _refuse_too_many(k, matrix)
     first = None if first_labels is None else np.asarray(first_labels)[members].astype(np.int64) - 1
     found = partitions(matrix, k, starts=starts, rng=generator, first=first, track=track)
     if not seen.all():
-        found = (settle(values, seen, start) for start in found)
+        found = (settle(part, seen, start) for start in found)
     best = min(found, key=lambda partition: partition.inertia)
-    labels, order = number_by_size(best.labels, k)
+    labels, order = number_by_size(best.labels, k, cell_areas_km2(grid)[members])
     centroids = best.centres[order].reshape(k, *values.shape[1:])
     return _zones_dataset(series, grid, members, labels, centroids, counts)
 
@@ -167,15 +167,16 @@ def settle(values: Float32, counts: Bool, start: Partition) -> Partition:
     Partition whose inertia is the squared distance summed over counted dates. A cluster that loses all its rows takes
     the row farthest from its centre.
     """
-    k, shape = len(start.centres), (len(start.centres), *values.shape[1:])
-    labels, centres = start.labels, start.centres.reshape(shape)
+    k, times, features = len(start.centres), *values.shape[1:]
+    labels, centres = start.labels, start.centres.reshape(k, times, features)
     rows, inertia = np.arange(len(values)), np.inf
-    share = counts.sum(axis=1) / counts.shape[1]
-    known = np.where(counts[:, :, None], values, 0)
+    share = counts.sum(axis=1) / times
+    known = np.where(counts[:, :, None], values, 0).reshape(len(values), -1)
+    seen = counts.astype(np.float32)
     for _ in range(MAX_ITERATIONS):
         member = np.eye(k, dtype=np.float32)[labels]
-        dates = np.einsum("ik,it->kt", member, counts)[:, :, None]
-        sums = np.tensordot(member.T, known, axes=1)
+        dates = (member.T @ seen)[:, :, None]
+        sums = (member.T @ known).reshape(centres.shape)
         centres = np.where(dates > 0, sums / np.maximum(dates, 1), centres).astype(np.float32)
         squares = share[:, None] * flat_distances(values, counts, centres).astype(np.float64) ** 2
         nearest = squares.argmin(axis=1)
@@ -209,16 +210,26 @@ def choose_k(matrix: Float32, rng: np.random.Generator, track: Track = silent) -
     return int(candidates[np.argmax(line - errors)])
 
 
-def number_by_size(labels: Int, k: int) -> tuple[Int, Int]:
-    """Renumber clusters 0…k−1 to 1…k by falling size, ties by the first row.
+def number_by_size(labels: Int, k: int, areas: npt.NDArray[np.float64]) -> tuple[Int, Int]:
+    """Renumber clusters 0…k−1 to 1…k by falling area, ties by the first row.
+
+    Parameters
+    ----------
+    labels
+        int64 (row,), 0…k−1.
+    k
+        Number of clusters.
+    areas
+        float64 (row,): area of each row's cell.
 
     Returns
     -------
     The new labels, and ``order`` with the old cluster of each new one: new label ``i + 1`` was ``order[i]``.
     """
-    sizes = np.bincount(labels, minlength=k)
+    sizes = np.bincount(labels, weights=areas, minlength=k)
+    scale = sizes.max(initial=0.0) or 1.0
     first = np.array([np.argmax(labels == cluster) for cluster in range(k)])
-    order = np.lexsort((first, -sizes))
+    order = np.lexsort((first, -np.round(sizes / scale, 9)))  # equal areas are equal whatever the order of sums
     rank = np.empty(k, dtype=np.int64)
     rank[order] = np.arange(1, k + 1)
     return rank[labels], order
@@ -271,12 +282,29 @@ def _zones_dataset(
     )
 
 
-def _refuse_too_many(k: int, values: Float32) -> None:
-    if k < 1:
-        raise InputError(f"the number of zones is at least 1, not {k} (--zones)")
-    if len(values) < k:
-        raise InputError(f"{k} zones were asked for, but only {len(values)} tiles count on any date: lower --zones")
-    different = _distinct(np.nan_to_num(values.reshape(len(values), -1)), k)
+def _check_arguments(n_clusters: Any, starts: Any, first_labels: npt.NDArray[Any] | None, grid: Grid) -> None:
+    if n_clusters != "auto" and not (_is_whole(n_clusters) and n_clusters >= 1):
+        raise InputError(
+            f"the number of zones is a whole number of at least 1, or 'auto', not {n_clusters!r} (--zones)"
+        )
+    if not (_is_whole(starts) and starts >= 1):
+        raise InputError(f"K-means needs at least 1 start, not {starts!r} (starts)")
+    if first_labels is not None and np.shape(first_labels) != (grid.n_tiles,):
+        raise InputError(
+            f"first_labels has the shape {np.shape(first_labels)}, the series has {grid.n_tiles} tiles: they are of "
+            "another grid"
+        )
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _refuse_too_many(k: int, matrix: Float32) -> None:
+    """Refuse more clusters than rows, or than different rows, of a finite matrix."""
+    if len(matrix) < k:
+        raise InputError(f"{k} zones were asked for, but only {len(matrix)} tiles count on any date: lower --zones")
+    different = _distinct(matrix, k)
     if different < k:
         raise InputError(
             f"{k} zones were asked for, but the tiles have only {different} different series: lower --zones, or look "

@@ -23,25 +23,20 @@ def overlap_order(reference: npt.NDArray[Any], labels: npt.NDArray[Any], k: int)
 
     Returns
     -------
-    int64 (k,): ``order[i]`` is the new number, 1…k, of zone ``i + 1``. Zones without a partner take the numbers left,
-    in their old order.
+    int64 (k,): ``order[i]`` is the new number, 1…k, of zone ``i + 1``.
 
     Notes
     -----
-    The assignment with the largest total overlap (Hungarian method, `scipy.optimize.linear_sum_assignment`).
+    Of all ways to number k zones 1…k, one with the largest total overlap (Hungarian method,
+    `scipy.optimize.linear_sum_assignment`). Zones that share no tile with the reference take the numbers left.
     """
     from scipy.optimize import linear_sum_assignment
 
-    most = max(k, int(reference.max(initial=0)))
-    both = (reference > 0) & (labels > 0)
-    table = np.zeros((most, most), dtype=np.int64)
+    both = (labels > 0) & (reference > 0) & (reference <= k)
+    table = np.zeros((k, k), dtype=np.int64)
     np.add.at(table, (labels[both].astype(np.int64) - 1, reference[both].astype(np.int64) - 1), 1)
     _, columns = linear_sum_assignment(table, maximize=True)
-    wanted = columns[:k]
-    if most > k:  # squeeze the numbers into 1…k, those that fit first
-        free = iter(sorted(set(range(k)) - {int(w) for w in wanted}))
-        wanted = np.array([int(w) if w < k else next(free) for w in wanted])
-    return np.asarray(wanted, dtype=np.int64) + 1
+    return np.asarray(columns, dtype=np.int64) + 1
 
 
 def match_zones(reference: xr.Dataset, zones: xr.Dataset) -> xr.Dataset:

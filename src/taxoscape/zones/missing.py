@@ -7,6 +7,7 @@ what the zone of the tile shows on that date, until nothing changes. Distances n
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,12 +20,16 @@ if TYPE_CHECKING:
     Bool = npt.NDArray[np.bool_]
 
 BLOCK_BYTES = 64 * 2**20
-"""Bytes of float32 differences that a distance computation holds at once."""
+"""Bytes of float64 values that a computation holds at once."""
 
 
 def counted(series: xr.Dataset) -> Bool:
-    """Return on which dates each tile counts: bool (tile, time), False where its embedding is missing (NaN)."""
-    return np.asarray(np.isfinite(series["embedding"].isel(feature=0).to_numpy()))
+    """Return on which dates each tile counts: bool (tile, time), False where a value of its embedding is missing."""
+    values = series["embedding"].to_numpy()
+    counts = np.empty(values.shape[:2], dtype=bool)
+    for part in _blocks(values):
+        counts[part] = np.isfinite(values[part]).all(axis=2)
+    return counts
 
 
 def two_way_fill(values: Float32, counts: Bool) -> Float32:
@@ -42,14 +47,20 @@ def two_way_fill(values: Float32, counts: Bool) -> Float32:
     float32 (tile, time, feature), a copy, finite everywhere. A date on which no tile counts becomes the mean of the
     other dates' means.
     """
-    seen = counts[:, :, None]
-    known = np.where(seen, values, 0)
-    per_date = seen.sum(axis=0)
-    date_mean = known.sum(axis=0, dtype=np.float64) / np.maximum(per_date, 1)
-    if (per_date == 0).any() and (per_date > 0).any():
-        date_mean[per_date[:, 0] == 0] = date_mean[per_date[:, 0] > 0].mean(axis=0)
-    offset = np.where(seen, values - date_mean, 0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
-    return np.where(seen, values, date_mean[None] + offset[:, None]).astype(np.float32)
+    per_date = counts.sum(axis=0)[:, None]
+    date_mean = np.zeros(values.shape[1:])
+    for part in _blocks(values):
+        date_mean += np.where(counts[part, :, None], values[part], 0).sum(axis=0, dtype=np.float64)
+    date_mean /= np.maximum(per_date, 1)
+    never = per_date[:, 0] == 0
+    if never.any() and not never.all():
+        date_mean[never] = date_mean[~never].mean(axis=0)
+    filled = np.empty(values.shape, dtype=np.float32)
+    for part in _blocks(values):
+        seen = counts[part, :, None]
+        offset = np.where(seen, values[part] - date_mean, 0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
+        filled[part] = np.where(seen, values[part], date_mean[None] + offset[:, None])
+    return filled
 
 
 def flat_distances(values: Float32, counts: Bool, centroids: Float32) -> Float32:
@@ -68,17 +79,25 @@ def flat_distances(values: Float32, counts: Bool, centroids: Float32) -> Float32
 
     Notes
     -----
-    One pass over the series per zone, in blocks of tiles. With every date counted this is the Euclidean distance of
-    the flattened series, which K-means minimises.
+    A matrix product per block of tiles, in float64 on values centred on the mean centroid: one pass over the series.
+    With every date counted this is the Euclidean distance of the flattened series, which K-means minimises.
     """
-    n, times, features = values.shape
+    n, times = values.shape[:2]
+    centre = centroids.mean(axis=0, dtype=np.float64)
+    targets = centroids - centre  # (zone, time, feature)
+    norms = np.square(targets).sum(axis=2).T  # (time, zone)
     result = np.full((n, len(centroids)), np.nan, dtype=np.float32)
-    block = max(1, BLOCK_BYTES // (4 * times * features))
-    for start in range(0, n, block):
-        part, seen = values[start : start + block], counts[start : start + block]
-        share = times / np.maximum(seen.sum(axis=1), 1)
-        for zone, centroid in enumerate(centroids):
-            squares = np.einsum("itf,itf->it", part - centroid, part - centroid, dtype=np.float64)
-            distance = np.sqrt(share * np.where(seen, squares, 0).sum(axis=1))
-            result[start : start + block, zone] = np.where(seen.any(axis=1), distance, np.nan)
+    for part in _blocks(values):
+        seen = counts[part]
+        known = np.where(seen[:, :, None], values[part] - centre, 0).reshape(len(seen), -1)
+        squares = np.square(known).sum(axis=1)[:, None] + seen @ norms - 2 * known @ targets.reshape(len(targets), -1).T
+        scaled = squares * (times / np.maximum(seen.sum(axis=1), 1))[:, None]
+        result[part] = np.where(np.any(seen, axis=1, keepdims=True), np.sqrt(np.maximum(scaled, 0)), np.nan)
     return result
+
+
+def _blocks(values: Float32) -> Iterator[slice]:
+    """Yield slices of tiles of which `BLOCK_BYTES` hold the values in float64."""
+    step = max(1, BLOCK_BYTES // (8 * max(1, values.shape[1] * values.shape[2])))
+    for start in range(0, len(values), step):
+        yield slice(start, start + step)

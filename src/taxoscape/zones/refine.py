@@ -14,14 +14,22 @@ from typing import TYPE_CHECKING
 from taxoscape.config import RefineSettings
 from taxoscape.contracts import check_cube, check_zones
 from taxoscape.embedding.encoding import encode
-from taxoscape.embedding.fit import encoder_from, refine_encoder, refinement_settings, refinement_triplets
+from taxoscape.embedding.fit import (
+    encoder_from,
+    judge,
+    refine_encoder,
+    refinement_settings,
+    refinement_triplets,
+    seed_of,
+)
+from taxoscape.embedding.tiles import as_reader
 from taxoscape.embedding.training import total_steps
-from taxoscape.errors import InputError
 from taxoscape.progress import Track, silent
 from taxoscape.zones.kmeans import cluster
 from taxoscape.zones.matching import match_zones
 
 if TYPE_CHECKING:
+    import numpy as np
     import xarray as xr
 
     from taxoscape.embedding.encoder import Encoder
@@ -29,14 +37,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refined:
-    """What refinement gives."""
+    """What refinement gives: f^c, the series under it, and P^c (METHOD step 6)."""
 
     encoder: Encoder
     """f^c, the refined embedding."""
     series: xr.Dataset
-    """The series under f^c."""
+    """The series under f^c: ``embedding`` float32 (tile, time, feature), ``valid`` float32 (tile, time)."""
     zones: xr.Dataset
-    """P^c, the partition under f^c, numbered like the partition it came from."""
+    """P^c, the partition under f^c, as `taxoscape.cluster` returns it, numbered like the partition it came from."""
 
 
 def cluster_again(series: xr.Dataset, zones: xr.Dataset, *, starts: int, rng: int, track: Track = silent) -> xr.Dataset:
@@ -62,8 +70,9 @@ def refine(
     *,
     settings: RefineSettings | None = None,
     starts: int = 10,
-    rng: int = 0,
+    rng: int | np.random.Generator = 0,
     track: Track = silent,
+    device: str = "cpu",
 ) -> Refined:
     """Train the embedding on with neighbourhoods taken from its own zones; encode and cluster again.
 
@@ -80,35 +89,45 @@ def refine(
     starts
         Random starts of K-means.
     rng
-        Seed of triplets, training and K-means.
+        Seed or generator of triplets, training and K-means.
     track
         Told of the progress of each step.
+    device
+        Where the network is trained.
 
     Returns
     -------
     `Refined`: ``encoder``, ``series``, ``zones``.
 
+    Warns
+    -----
+    CollapseWarning
+        Where all embeddings under f^c are alike.
+
     Raises
     ------
     InputError
-        Where there are fewer than two zones, or an argument breaks its contract.
+        Where there are fewer than two zones, or no date has two zones, one of them with two tiles; or where an argument
+        breaks its contract.
+
+    Notes
+    -----
+    Source: METHOD steps 5 and 6. How we differ: the distant tile is the one drawn, from another zone on the same date;
+    the prototype's loader put any tile in its place.
     """
     check_cube(cube)
     grid = check_zones(zones)
-    if zones.sizes["zone"] < 2:
-        raise InputError(
-            "refinement needs at least two zones, to tell tiles of one from tiles of another (--no-refine)"
-        )
-    settings = settings or RefineSettings()
+    settings, seed = settings or RefineSettings(), seed_of(rng)
     labels, counts = zones["labels"].to_numpy(), zones["counts"].to_numpy()
     total = total_steps(
-        refinement_triplets(grid, labels, counts, refine=settings, rng=rng),
+        refinement_triplets(grid, labels, counts, refine=settings, rng=seed),
         refinement_settings(encoder, None, settings),
     )
-    steps = refine_encoder(cube, encoder, grid, labels, counts, refine=settings, rng=rng)
+    steps = refine_encoder(cube, encoder, grid, labels, counts, refine=settings, rng=seed, device=device)
     (state,) = deque(track(steps, "training on zones", total), maxlen=1)
-    refined = encoder_from(state)
-    series = encode(cube, refined, stride=grid.stride, min_valid=float(zones.attrs["min_valid"]), track=track)
+    min_valid = float(zones.attrs["min_valid"])
+    refined = judge(encoder_from(state), as_reader(cube, grid.tile_size), seed=seed, min_valid=min_valid)
+    series = encode(cube, refined, grid=grid, min_valid=min_valid, track=track)
     return Refined(
-        encoder=refined, series=series, zones=cluster_again(series, zones, starts=starts, rng=rng, track=track)
+        encoder=refined, series=series, zones=cluster_again(series, zones, starts=starts, rng=seed, track=track)
     )
