@@ -67,6 +67,19 @@ def test_a_tile_keeps_its_index_whatever_subset_is_processed(case, down, right):
         np.testing.assert_allclose(places[0][index], places[1][index], atol=1e-6)
 
 
+@given(
+    phase=st.sampled_from([0.0, 0.5, 0.99, 0.9989, 0.999, 0.9991, 0.9999]),
+    at=st.tuples(st.integers(-10_000, 10_000), st.integers(-10_000, 10_000)),
+    moved=st.tuples(st.integers(-3000, 3000), st.integers(-3000, 3000)),
+    pixel=st.sampled_from([10.0, 30.0, 231.656358, 0.000269494585235856]),
+)
+def test_windows_of_one_lattice_agree_whatever_its_phase(phase, at, moved, pixel):
+    x0, y0 = ((value + phase) * pixel for value in at)
+    lattice = Lattice(crs="EPSG:32630", x0=x0, y0=y0, dx=pixel, dy=pixel, height=5, width=5)
+    window = lattice.window(*moved, 5, 5)
+    assert (window.row_px - lattice.row_px, window.col_px - lattice.col_px) == moved
+
+
 def test_cells_are_the_central_part_of_their_tiles():
     grid = Grid.over(lattice_at(0, 0, 40, 50), tile_size=12, stride=4)
     cells = grid.cells

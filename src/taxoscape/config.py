@@ -6,6 +6,7 @@ checks types and bounds. Presets are ordinary settings that explicit ones overri
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, field, fields, is_dataclass
 from typing import Annotated, Any, Literal
@@ -27,8 +28,8 @@ Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(_no_switch)]
 Positive = Annotated[int, Field(ge=1), BeforeValidator(_no_switch)]
 PositiveReal = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
-REFINING_TRIPLETS = 4000
-"""Triplets from clusters over all dates, where their number on a date is not given."""
+REFINING_SHARE = 0.4
+"""Triplets from clusters over all dates, as a share of those from geography, where their number is not given."""
 
 _FORBID = ConfigDict(extra="forbid")
 
@@ -112,15 +113,15 @@ class RefineSettings:
     refine: bool = True
     """Whether to refine at all."""
     triplets_per_date: Positive | None = None
-    """Triplets drawn from clusters on each date; None: as many as make 4 000 over all dates."""
+    """Triplets drawn from clusters on each date; None: as many as make 40 % of ``triplets`` over all dates."""
     epochs: Positive = 3
     """Passes over those triplets."""
     learning_rate: PositiveReal = 2e-3
     """Peak step size of Adam."""
 
-    def per_date(self, n_times: int) -> int:
-        """Return the triplets to draw on each of ``n_times`` dates."""
-        return self.triplets_per_date or -(-REFINING_TRIPLETS // max(1, n_times))
+    def per_date(self, n_times: int, triplets: int) -> int:
+        """Return the triplets to draw on each of ``n_times`` dates, after a training on ``triplets``."""
+        return self.triplets_per_date or math.ceil(REFINING_SHARE * triplets / max(1, n_times))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_FORBID)

@@ -27,8 +27,13 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import xarray as xr
 
-LATTICE_TOLERANCE_PX = 1e-3
-"""Pixels by which an origin may miss the next whole pixel and still count as being on it."""
+LATTICE_TOLERANCE_PX = 0.03
+"""Pixels by which an origin may miss the next whole pixel and still count as being on it.
+
+More than twice what scenes of one lattice may differ by (`taxoscape.cube.align.TOLERANCE_PX`), so that the whole pixel
+is the same whichever of them comes first; and not near to where lattices usually lie between the pixels of their CRS
+(halves, quarters, fifths).
+"""
 
 Partial = Literal["drop", "keep"]
 

@@ -27,6 +27,12 @@ def test_tiles_without_zone_or_label_are_not_scored_and_none_at_all_is_refused()
         agreement(np.array([0, 1]), np.array([1, 0]))
 
 
+def test_a_negative_class_is_a_label():
+    assert agreement(np.array([1, 1, 2, 2]), np.array([-1, -1, 5, 0])) == agreement(
+        np.array([1, 1, 2, 2]), np.array([7, 7, 5, 0])
+    )
+
+
 def test_representatives_are_the_members_nearest_to_their_centroid_under_the_sum_of_norms():
     values, _ = blobs((20, 15, 2), apart=5.0)
     series = a_series(values)

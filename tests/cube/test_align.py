@@ -3,12 +3,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from affine import Affine
+from hypothesis import given
+from hypothesis import strategies as st
+from pyproj import CRS
 
 from taxoscape.config import CubeSettings
+from taxoscape.cube.align import TOLERANCE_PX, place
 from taxoscape.cube.box import Box
 from taxoscape.cube.lazy import lazy_cube
 from taxoscape.cube.plan import plan_cube
+from taxoscape.cube.rasters import Header
 from taxoscape.errors import InputError
+from taxoscape.grid import LATTICE_TOLERANCE_PX
 
 
 def test_neighbouring_scenes_lie_on_the_lattice_of_their_bounding_box(tmp_path: Path, write) -> None:
@@ -25,6 +31,40 @@ def test_an_origin_that_misses_by_less_than_a_hundredth_of_a_pixel_is_on_the_lat
     write(tmp_path / "20200101.tif")
     write(tmp_path / "20200102.tif", at=(1.009, 2.991))
     assert plan_cube(tmp_path).files[1].box == Box(1, 3, 3, 4)
+
+
+@given(
+    phase=st.sampled_from([0, 1e-9, 0.004, 0.25, 1 / 3, 0.5, 0.6, 0.75, 0.9, 0.99, 0.999, 0.9999]),
+    shifts=st.lists(st.floats(-0.0049, 0.0049), min_size=2, max_size=5),
+    corner=st.tuples(st.integers(-500_000, 500_000), st.integers(-500_000, 500_000)),
+    data=st.data(),
+)
+def test_a_tile_has_the_same_index_whatever_files_are_there(phase, shifts, corner, data) -> None:
+    row, col = corner
+    headers = [
+        header(Path(f"{i}.tif"), 10 * (col + 3 * i + phase + shift), -10 * (row + 5 * i + phase - shift))
+        for i, shift in enumerate(shifts)
+    ]
+    chosen = data.draw(st.lists(st.sampled_from(headers), min_size=1, unique_by=lambda h: h.path))
+    (whole, _), (part, _) = place(headers), place(chosen)
+    for h in chosen:
+        indexes = [
+            (placed.lattice.row_px + placed.boxes[h.path].row, placed.lattice.col_px + placed.boxes[h.path].col)
+            for placed in (whole, part)
+        ]
+        assert indexes[0] == indexes[1]
+
+
+def header(path: Path, x: float, y: float) -> Header:
+    return Header(
+        path=path, height=20, width=30, numbers=(1,), dtype="uint8", nodata=None, crs=CRS(32630).to_wkt(),
+        transform=(10.0, 0.0, x, 0.0, -10.0, y), descriptions=(None,), tags={}, block=(1, 30), layout="GTiff/none",
+        scaling=((1.0, 0.0),), masked=False,
+    )  # fmt: skip
+
+
+def test_the_grid_allows_more_than_scenes_may_differ_by() -> None:
+    assert LATTICE_TOLERANCE_PX > 2 * TOLERANCE_PX
 
 
 @pytest.mark.parametrize(

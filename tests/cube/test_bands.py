@@ -156,3 +156,110 @@ def test_a_band_missing_in_one_of_two_neighbouring_scenes_is_refused(tmp_path: P
     (tmp_path / "east" / "20200101_B03.tif").unlink()
     with pytest.raises(InputError, match=r"2020-01-01 has no B03 \(it has .*east/20200101_B02\.tif\)"):
         plan_cube(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("B04", "B03", "cloud"), ("B08", "B04", "cloud")),
+        (
+            ("Red reflectance", "Green reflectance", "Blue reflectance"),
+            ("NIR reflectance", "Red reflectance", "Green reflectance"),
+        ),
+        (("surface B02", "surface B03"), ("surface B05", "surface B08")),
+        (("B04",), ("cloud",)),
+    ],
+)
+def test_files_that_describe_other_bands_are_refused_whatever_the_words(tmp_path: Path, write, one, other) -> None:
+    write(tmp_path / "20200101.tif", layers(*range(len(one))), names=one)
+    write(tmp_path / "20200102.tif", layers(*range(len(one))), names=one)
+    write(tmp_path / "20200103.tif", layers(*range(len(one))), names=other)
+    with pytest.raises(InputError, match=rf"other bands: .*20200103\.tif \({', '.join(other)}\), the other 2 files"):
+        plan_cube(tmp_path)
+
+
+def test_another_order_beside_a_file_without_descriptions_is_refused(tmp_path: Path, write) -> None:
+    write(tmp_path / "20200101.tif", layers(1, 2), names=("red", "nir"))
+    write(tmp_path / "20200102.tif", layers(1, 2), names=("red", "nir"))
+    write(tmp_path / "20200103.tif", layers(2, 1), names=("nir", "red"))
+    assert plan_cube(tmp_path).bands == ("red", "nir")
+    write(tmp_path / "20200104.tif", layers(1, 2))
+    with pytest.raises(InputError, match=r"other bands: .*20200103\.tif \(nir, red\), the other 2 files red, nir"):
+        plan_cube(tmp_path)
+
+
+def test_descriptions_that_hold_the_date_are_told_apart_by_the_band_in_them(tmp_path: Path, write) -> None:
+    write(tmp_path / "20200101.tif", layers(1, 2), names=("20200101_B04", "20200101_B08"))
+    write(tmp_path / "20200102.tif", layers(2, 1), names=("20200102_B08", "20200102_B04"))
+    plan = plan_cube(tmp_path)
+    assert plan.bands == ("B04", "B08")
+    assert lazy_cube(plan)[:, :, 0, 0].to_numpy().tolist() == [[1, 2], [1, 2]]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "names", "others"),
+    [
+        (
+            ("SR_B4", "SR_B5"),
+            [f"LC08_L2SP_200030_20210714_20210721_02_T1_{band}" for band in ("SR_B4", "SR_B5")],
+            [f"LC08_L2SP_200030_20210714_20210721_02_T1_{band}" for band in ("ST_ATRAN", "SR_QA_AEROSOL", "QA_PIXEL")],
+        ),
+        (
+            ("B04",),
+            ["HLS.S30.T10TEM.2020123T190156.v2.0.B04"],
+            [f"HLS.S30.T10TEM.2020123T190156.v2.0.{band}" for band in ("SAA", "VZA", "Fmask", "B05")],
+        ),
+    ],
+)
+def test_files_that_name_none_of_the_bands_asked_for_are_left_out(tmp_path: Path, write, wanted, names, others) -> None:
+    for value, name in enumerate(names):
+        write(tmp_path / f"{name}.tif", layers(value)[0])
+    for name in others:
+        write(tmp_path / f"{name}.tif", layers(9)[0].astype("int16"))
+    plan = plan_cube(tmp_path, CubeSettings(bands=wanted))
+    assert (plan.bands, first_pixels(plan)) == (wanted, list(range(len(names))))
+    assert sorted(Path(path).stem for path, _ in plan.skipped) == sorted(others)
+
+
+def test_a_picture_in_colours_beside_bands_in_files_of_their_own_is_left_out(tmp_path: Path, write) -> None:
+    write(tmp_path / "T30TXN_20190105T110431_B02_10m.tif", layers(5)[0].astype("uint16"))
+    write(tmp_path / "T30TXN_20190105T110431_TCI_10m.tif", layers(1, 2, 3))
+    plan = plan_cube(tmp_path, CubeSettings(bands=("B02",)))
+    assert (first_pixels(plan), len(plan.skipped)) == ([5], 1)
+    with pytest.raises(InputError, match="there is no band B03: the scenes have B02"):
+        plan_cube(tmp_path, CubeSettings(bands=("B02", "B03")))
+
+
+@pytest.mark.parametrize("name", ["{day}_{band}", "S2_{day}_v1_{band}", "{day}/{band}"])
+def test_files_whose_names_differ_by_their_ends_on_each_date_are_bands(tmp_path: Path, write, name) -> None:
+    for day in ("20200101", "20200201"):
+        for value, band in enumerate(("lst", "cloudmask", "albedo")):
+            write(tmp_path / f"{name.format(day=day, band=band)}.tif", layers(value)[0])
+    plan = plan_cube(tmp_path)
+    assert (plan.bands, plan.n_scenes, first_pixels(plan)) == (("albedo", "cloudmask", "lst"), 2, [2, 1, 0])
+    assert plan_cube(tmp_path, CubeSettings(bands=("albedo",))).bands == ("albedo",)
+    path = tmp_path / f"{name.format(day='20200201', band='lst')}.tif"
+    path.unlink()
+    with pytest.raises(InputError, match="2020-02-01 has no lst"):
+        plan_cube(tmp_path)
+
+
+def test_one_end_that_is_known_as_a_band_makes_the_others_bands_too(tmp_path: Path, write) -> None:
+    write(tmp_path / "20200101_blue.tif", layers(1)[0])
+    write(tmp_path / "20200101_cloudmask.tif", layers(2)[0])
+    assert plan_cube(tmp_path).bands == ("blue", "cloudmask")
+
+
+@pytest.mark.parametrize("names", [("20200101_v1", "20200101_v2"), ("20200101_old", "20200101_new")])
+def test_versions_of_a_file_are_no_bands(tmp_path: Path, write, names) -> None:
+    for value, name in enumerate(names):
+        write(tmp_path / f"{name}.tif", layers(value)[0])
+    with pytest.raises(InputError, match="is there twice with different content"):
+        plan_cube(tmp_path)
+
+
+def test_neighbours_with_other_names_are_no_bands(tmp_path: Path, write) -> None:
+    for day in ("20200101", "20200201"):
+        write(tmp_path / f"{day}_west.tif")
+        write(tmp_path / f"{day}_east.tif", at=(0, 4))
+    assert plan_cube(tmp_path).shape == (2, 1, 3, 8)

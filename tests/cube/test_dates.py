@@ -39,6 +39,16 @@ DATED = [
     ("NDVI_A2017214", date(2017, 8, 2)),
     ("2017-214", date(2017, 8, 2)),
     ("m_4709963_se_14_1_20090818", date(2009, 8, 18)),
+    ("NDVI_2017_214", date(2017, 8, 2)),
+    ("2017.214", date(2017, 8, 2)),
+    ("NDVI_2017_214_250m", date(2017, 8, 2)),
+    ("MOD13Q1.006__250m_16_days_NDVI_doy2021001000000_aid0001", date(2021, 1, 1)),
+    ("ECO2LSTE.001_SDS_LST_doy2019193133532_aid0001", date(2019, 7, 12)),
+    ("LC082000302014123-SC20160101123456", date(2014, 5, 3)),
+    ("LC82000302014123LGN00-SC20160101123456", date(2014, 5, 3)),
+    ("LC082000302014050301T1-SC20190101123456", date(2014, 5, 3)),
+    ("2020_03_10km", date(2020, 3, 1)),
+    ("2020_03_12bands", date(2020, 3, 1)),
 ]
 UNDATED = [
     "sinop-crop-class_2000_9_2001_8",
@@ -52,6 +62,20 @@ UNDATED = [
     "2021-366",
     "20201345",
     "S2A_OPER_MSI_L1C_TL_SGS__20160902T211235_A006257_T30TXN_B02",
+    "S2A_USER_MSI_L2A_TL_SGS__20160902T211235_A006257_T30TXN_B02",
+    "sr_band1-SC20160101123456",
+    "S2_annual_2019_10m",
+    "WorldCover_2021_10m_v200",
+    "ndvi2020_12m",
+    "S2_2019_12bands",
+    "mosaic_2019_08bit",
+    "S2_2019-10km",
+    "S2_2019-100m",
+    "tile_2048_12",
+    "tile_2048_128",
+    "tile_2048128",
+    "mosaic_2019_256_256",
+    "change_2017_100_2018_100",
     "",
 ]
 
@@ -67,8 +91,10 @@ def test_no_date_is_read_from_a_name_that_holds_none(name: str) -> None:
 
 
 @given(
-    st.dates(date(1972, 1, 1), date(2099, 12, 31)),
-    st.sampled_from(["%Y-%m-%d", "%Y_%m_%d", "%Y.%m.%d", "%Y%m%d", "%Y%m%dT%H%M%S", "A%Y%j", "%Y%j", "%Y-%j"]),
+    st.dates(date(1972, 1, 1), date(2026, 1, 1)),
+    st.sampled_from(
+        ["%Y-%m-%d", "%Y_%m_%d", "%Y.%m.%d", "%Y%m%d", "%Y%m%dT%H%M%S", "A%Y%j", "%Y%j", "%Y-%j", "%Y_%j", "%Y.%j"]
+    ),
     st.sampled_from(["", "NDVI_", "T30TXN_", "m_4709963_se_14_1_"]),
     st.sampled_from(["", "_B02", "_10m", "_v1.2"]),
 )
@@ -76,22 +102,35 @@ def test_any_day_is_read_back_in_every_way_of_writing_it(day: date, way: str, be
     assert date_in(before + day.strftime(way) + after) == day
 
 
-def test_a_table_beats_the_name_and_the_name_beats_tags_and_tags_beat_folders(tmp_path: Path, write) -> None:
-    tags = {"TIFFTAG_DATETIME": "2003:03:03 10:00:00"}
+def test_a_table_beats_the_name_then_come_tags_of_the_acquisition_folders_and_the_time_of_writing(
+    tmp_path: Path, write
+) -> None:
+    written = {"TIFFTAG_DATETIME": "2006:06:06 10:00:00"}
+    tags = {**written, "DATE_ACQUIRED": "2003-03-03"}
     folder = tmp_path / "2004-04-04"
     write(folder / "2001-01-01.tif", tags=tags)
     write(folder / "2002-02-02.tif", tags=tags)
     write(folder / "tagged.tif", tags=tags)
-    write(folder / "plain.tif")
+    write(folder / "plain.tif", tags=written)
+    write(tmp_path / "written.tif", tags=written)
     table = tmp_path / "dates.csv"
     table.write_text("file,date\n2001-01-01.tif,2011-11-11\n")
-    plan = plan_cube(folder, CubeSettings(dates=str(table)))
+    plan = plan_cube(tmp_path, CubeSettings(dates=str(table)))
     assert {Path(f.path).name: f.date for f in plan.files} == {
         "2001-01-01.tif": date(2011, 11, 11),
         "2002-02-02.tif": date(2002, 2, 2),
         "tagged.tif": date(2003, 3, 3),
         "plain.tif": date(2004, 4, 4),
+        "written.tif": date(2006, 6, 6),
     }
+
+
+def test_lines_of_a_table_that_mean_no_scene_are_refused_by_name(tmp_path: Path, write) -> None:
+    write(tmp_path / "2020-01-01.tif")
+    table = tmp_path / "dates.csv"
+    table.write_text("file,date\n2020-01-01.tif,2020-01-02\n2020-01-1.tif,2020-01-03\n")
+    with pytest.raises(InputError, match=r"1 line of the table of dates without a scene: 2020-01-1\.tif; .*"):
+        plan_cube(tmp_path, CubeSettings(dates=str(table)))
 
 
 def test_the_tag_of_the_acquisition_beats_the_tag_of_the_file(tmp_path: Path, write) -> None:

@@ -118,6 +118,74 @@ def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path, write) -> None:
         find_rasters(tmp_path)
 
 
+def test_folders_behind_links_are_searched_once_and_cycles_end(tmp_path: Path, write) -> None:
+    write(tmp_path / "elsewhere" / "1.tif")
+    (tmp_path / "scenes" / "deep").mkdir(parents=True)
+    for name, target in (
+        ("a", tmp_path / "elsewhere"),
+        ("b", tmp_path / "elsewhere"),
+        ("deep/up", tmp_path / "scenes"),
+    ):
+        (tmp_path / "scenes" / name).symlink_to(target)
+    assert find_rasters(tmp_path / "scenes").rasters == (tmp_path / "scenes" / "a" / "1.tif",)
+
+
+def test_a_folder_that_cannot_be_searched_is_refused_by_name(tmp_path: Path, write, monkeypatch) -> None:
+    write(tmp_path / "1.tif")
+    (tmp_path / "closed").mkdir()
+    original = os.scandir
+
+    def scandir(path):
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return original(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(
+        InputError, match=r"closed cannot be searched: Permission denied; scenes in it would be missing"
+    ):
+        find_rasters(tmp_path)
+
+
+def test_a_hidden_file_is_used_where_it_is_named_itself(tmp_path: Path, write) -> None:
+    hidden = write(tmp_path / ".2020-01-01.tif")
+    write(tmp_path / "2020-02-01.tif")
+    assert names(find_rasters(tmp_path).rasters) == ["2020-02-01.tif"]
+    assert names(find_rasters([tmp_path, hidden]).rasters) == [".2020-01-01.tif", "2020-02-01.tif"]
+
+
+@pytest.mark.parametrize(
+    ("ending", "reason"),
+    [(".ovr", "holds overviews of the file beside it"), (".msk", "holds the mask of the file beside it")],
+)
+def test_overviews_and_masks_of_other_files_are_passed_over_with_a_reason(
+    tmp_path: Path, write, ending, reason
+) -> None:
+    write(tmp_path / "2020-01-01.tif")
+    beside = write(tmp_path / f"2020-01-01.tif{ending}")
+    found = find_rasters(tmp_path)
+    assert (names(found.rasters), found.skipped) == (["2020-01-01.tif"], ((str(beside), reason),))
+
+
+def test_an_image_whose_mask_lies_beside_it_is_refused_by_name(tmp_path: Path, write) -> None:
+    import rasterio
+
+    path = write(tmp_path / "2020-01-01.tif")
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(path, "r+") as file:
+        file.write_mask(np.zeros((3, 4), "uint8"))
+    with pytest.raises(
+        InputError, match=r"mask of .*01-01\.tif lies in a file of its own, 2020-01-01\.tif\.msk, .*INTER"
+    ):
+        plan_cube(tmp_path)
+
+
+def test_a_file_of_several_images_is_refused_by_name(tmp_path: Path, write) -> None:
+    path = write(tmp_path / "2020-01-01.tif")
+    write(path, APPEND_SUBDATASET="YES")
+    with pytest.raises(InputError, match=r"01-01\.tif holds 2 images \(pages\), of which only the first would be read"):
+        plan_cube(tmp_path)
+
+
 def test_urls_and_gdal_strings_open_nothing(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     for text in ("http://127.0.0.1:1/a.tif", "/vsicurl/http://127.0.0.1:1/a.tif", "GTIFF_DIR:1:a.tif", "vrt://a.tif"):
@@ -158,6 +226,24 @@ def test_a_cut_off_tiff_is_refused_by_name_before_pixels_are_read(tmp_path: Path
     read_header(path)
     path.write_bytes(path.read_bytes()[:-lost])
     with pytest.raises(InputError, match=r"2020-01-01\.tif (is cut off: it has \d+ bytes of at least|cannot be read)"):
+        plan_cube(path)
+
+
+def test_a_cut_off_tiff_is_refused_whichever_block_lies_last(tmp_path: Path) -> None:
+    import rasterio
+    from rasterio.windows import Window
+
+    path = tmp_path / "2020-01-01.tif"
+    block = np.random.default_rng(0).integers(0, 255, (16, 16)).astype("uint8")
+    with rasterio.open(
+        path, "w", driver="GTiff", width=48, height=48, count=1, dtype="uint8", crs="EPSG:32630", tiled=True,
+        transform=rasterio.Affine(10, 0, 0, 0, -10, 0), blockxsize=16, blockysize=16, sparse_ok=True,
+    ) as file:  # fmt: skip
+        for row, col in ((32, 32), (32, 16), (16, 0)):
+            file.write(block, 1, window=Window(col, row, 16, 16))
+    assert plan_cube(path).shape == (1, 1, 48, 48)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"2020-01-01\.tif is cut off: it has \d+ bytes of at least"):
         plan_cube(path)
 
 

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from taxoscape.cube import duplicates, mosaic
 from taxoscape.cube.lazy import lazy_cube
 from taxoscape.cube.plan import plan_cube
 from taxoscape.errors import InputError
@@ -73,3 +74,39 @@ def test_several_contradictions_are_told_together(tmp_path: Path, write, pixels)
         write(tmp_path / f"b_2020010{day}.tif", pixels + 1)
     with pytest.raises(InputError, match=r"^2 faults: \(1\) 2020-01-01 .* \(2\) 2020-01-02"):
         plan_cube(tmp_path)
+
+
+def test_scenes_of_nearly_one_extent_that_differ_are_refused(tmp_path: Path, write) -> None:
+    pixels = np.random.default_rng(1).integers(1, 200, (1, 20, 30)).astype("uint8")
+    write(tmp_path / "a_20200101.tif", pixels)
+    write(tmp_path / "b_20200101.tif", pixels[:, :, 1:], at=(0, 1))
+    assert plan_cube(tmp_path).n_scenes == 2
+    pixels[0, 9, 9] += 1
+    write(tmp_path / "b_20200101.tif", pixels[:, :, 1:], at=(0, 1))
+    with pytest.raises(InputError, match=r"2020-01-01 is there twice with different content"):
+        plan_cube(tmp_path)
+
+
+def test_what_is_compared_at_a_time_is_bounded_in_bytes_of_all_bands(tmp_path: Path, write, monkeypatch) -> None:
+    pixels = np.zeros((6, 600, 600), "float32")
+    for name in "ab":
+        write(tmp_path / f"{name}_20200101.tif", pixels)
+    sizes = []
+    original = mosaic.Scene.read
+    monkeypatch.setattr(mosaic.Scene, "read", lambda *a: sizes.append((window := original(*a)).nbytes) or window)
+    monkeypatch.setattr(duplicates, "BYTES_AT_ONCE", 2 * 256 * 256 * 6 * 4)
+    assert len(plan_cube(tmp_path).files) == 1
+    assert max(sizes) == 256 * 512 * 6 * 4
+
+
+def test_scenes_are_compared_once_as_long_as_they_do_not_change(tmp_path: Path, write, pixels, monkeypatch) -> None:
+    for name in "ab":
+        write(tmp_path / f"{name}_20200101.tif", pixels)
+    reads = []
+    original = mosaic.read_box
+    monkeypatch.setattr(mosaic, "read_box", lambda *a, **k: reads.append(a) or original(*a, **k))
+    plans = [plan_cube(tmp_path), plan_cube(tmp_path)]
+    assert plans[0] == plans[1]
+    assert len(reads) == 2
+    write(tmp_path / "b_20200101.tif", np.tile(pixels, (1, 2, 1)))
+    assert len(plan_cube(tmp_path).files) == 2

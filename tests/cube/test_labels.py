@@ -78,6 +78,33 @@ def test_labels_upside_down_and_in_another_crs_are_laid_on_the_lattice(tmp_path:
     assert (other == expected).mean() > 0.9
 
 
+@pytest.mark.parametrize("kind", ["mask", "alpha"])
+@pytest.mark.parametrize("pixel", [10, 5])
+@pytest.mark.parametrize("nodata", [None, 7])
+def test_what_a_mask_or_an_alpha_band_hides_is_no_label(tmp_path: Path, write, kind, pixel, nodata) -> None:
+    import rasterio
+    from rasterio.enums import ColorInterp
+
+    pixels = np.full((40 // pixel, 60 // pixel), 3, "uint8")
+    seen = np.full_like(pixels, 255)
+    seen[:, 20 // pixel :] = 0
+    path = tmp_path / "labels.tif"
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+        write(path, np.stack([pixels, seen]) if kind == "alpha" else pixels, pixel=pixel, nodata=nodata)
+        with rasterio.open(path, "r+") as file:
+            if kind == "alpha":
+                file.colorinterp = [ColorInterp.gray, ColorInterp.alpha]
+            else:
+                file.write_mask(seen)
+    grid = Grid.over(lattice_of(4, 6), tile_size=2)
+    assert grid.to_map(read_labels_on_grid(path, grid)).tolist() == [[3, 0, 0], [3, 0, 0]]
+
+
+def test_negative_labels_are_labels(tmp_path: Path, write) -> None:
+    path = write(tmp_path / "labels.tif", np.array([[-3, -3], [0, -3]], "int16"))
+    assert read_labels_on_grid(path, Grid.over(lattice_of(2, 2), tile_size=2)).tolist() == [-3]
+
+
 def test_labels_elsewhere_label_nothing(tmp_path: Path, write) -> None:
     grid = Grid.over(lattice_of(9, 9), tile_size=3)
     for at in ((100, 0), (0.5, 200.5)):
@@ -106,6 +133,8 @@ def test_whole_numbers_stored_as_reals_are_labels(tmp_path: Path, write) -> None
         (np.zeros((2, 2), "uint8"), {"crs": None}, "have no georeference"),
         (np.full((2, 2), 1.5, "float32"), {}, "holds other than whole numbers"),
         (np.full((2, 2), 2**31, "uint32"), {}, "holds other than whole numbers of 32 bits"),
+        (np.full((2, 2), -(2.0**63), "float64"), {}, "holds other than whole numbers of 32 bits"),
+        (np.full((2, 2), 1e300, "float64"), {}, "holds other than whole numbers of 32 bits"),
     ],
 )
 def test_a_raster_that_holds_no_labels_is_refused_by_name(tmp_path: Path, write, pixels, options, message) -> None:

@@ -130,6 +130,8 @@ def _index(n: int):
         ("float32", None, [[math.nan, 1], [0, 0]], [False, True]),
         ("float32", math.nan, [[math.inf, 1], [0, 0]], [False, True]),
         ("float32", -3.4028234663852886e38, [[-3.4028234663852886e38, 1]], [False, True]),
+        ("float32", -3.4028235e38, [[-3.4028234663852886e38, 1]], [False, True]),
+        ("float32", 0.1, [[0.1, 1]], [False, True]),
         ("float32", 1e300, [[1, math.nan]], [True, False]),
     ],
 )
@@ -200,6 +202,64 @@ def test_a_mask_inside_a_file_counts(tmp_path: Path, write) -> None:
     valid = lazy_cube(plan_cube(path)).valid.to_numpy()[0]
     assert not valid[1, 2]
     assert valid.sum() == 11
+
+
+def alpha(write, path: Path, mask: np.ndarray, **options) -> Path:
+    from rasterio.enums import ColorInterp
+
+    write(path, np.stack([np.full(mask.shape, value, mask.dtype) for value in (1, 2, 3)] + [mask]), **options)
+    with rasterio.open(path, "r+") as file:
+        file.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha]
+    return path
+
+
+@pytest.mark.parametrize(("dtype", "full"), [("uint8", 255), ("uint16", 65535), ("uint16", 255)])
+@pytest.mark.parametrize("nodata", [None, 0])
+def test_an_alpha_band_is_no_band_but_a_mask(tmp_path: Path, write, dtype, full, nodata) -> None:
+    mask = np.full((3, 4), full, dtype)
+    mask[1, 2] = 0
+    cube = lazy_cube(plan_cube(alpha(write, tmp_path / "20200101.tif", mask, nodata=nodata)))
+    assert cube.band.to_numpy().tolist() == ["1", "2", "3"]
+    np.testing.assert_array_equal(cube.valid.to_numpy()[0], mask > 0)
+
+
+@pytest.mark.parametrize("names", [(), ("red", "green", "blue", "nir")])
+def test_a_fourth_band_with_an_image_in_it_is_a_band_though_it_is_called_alpha(tmp_path: Path, write, names) -> None:
+    nir = np.random.default_rng(0).integers(0, 255, (30, 40)).astype("uint8")
+    path = alpha(write, tmp_path / "20200101.tif", nir)
+    with rasterio.open(path, "r+") as file:
+        file.descriptions = names or (None,) * 4
+    cube = lazy_cube(plan_cube(path))
+    np.testing.assert_array_equal(cube[0, 3], nir)
+    assert cube.valid.to_numpy().all()
+
+
+def test_an_alpha_band_amid_the_others_shifts_no_band(tmp_path: Path, write) -> None:
+    from rasterio.enums import ColorInterp
+
+    pixels = np.stack([np.full((3, 4), value, "uint8") for value in (7, 255, 9)])
+    path = write(tmp_path / "20200101.tif", pixels, names=("red", "", "nir"))
+    with rasterio.open(path, "r+") as file:
+        file.colorinterp = [ColorInterp.gray, ColorInterp.alpha, ColorInterp.undefined]
+    cube = lazy_cube(plan_cube(path))
+    assert cube.band.to_numpy().tolist() == ["red", "nir"]
+    assert cube[0, :, 0, 0].to_numpy().tolist() == [7, 9]
+
+
+def test_a_zero_in_one_of_several_files_of_a_scene_is_invalid(tmp_path: Path, write) -> None:
+    write(tmp_path / "20200101_B02.tif", np.array([[0, 5, 6]], "uint8"), nodata=0)
+    write(tmp_path / "20200101_B03.tif", np.array([[3, 0, 6]], "uint8"), nodata=0)
+    assert lazy_cube(plan_cube(tmp_path)).valid.to_numpy().tolist() == [[[False, False, True]]]
+
+
+def test_degrees_have_the_names_and_units_of_longitude_and_latitude(tmp_path: Path, write, series: Path) -> None:
+    degrees = write(tmp_path / "20200101.tif", crs=4326, transform=rasterio.Affine(0.001, 0, 9, 0, -0.001, 45))
+    cube = lazy_cube(plan_cube(degrees))
+    assert (cube.x.attrs, cube.y.attrs) == (
+        {"standard_name": "longitude", "units": "degrees_east"},
+        {"standard_name": "latitude", "units": "degrees_north"},
+    )
+    assert lazy_cube(plan_cube(series)).x.attrs == {"standard_name": "projection_x_coordinate"}
 
 
 def test_a_picked_band_alone_decides_what_is_valid(tmp_path: Path, write) -> None:

@@ -70,10 +70,14 @@ def test_a_cube_comes_back_as_it_is(cube) -> None:
     assert open_cube(cube) is cube
 
 
-def test_another_nodata_makes_another_mask(cube) -> None:
+def test_another_nodata_narrows_the_mask_and_never_widens_it(cube, tmp_path: Path) -> None:
     value = int(cube.where(cube.valid)[0, 0].max())
-    other = open_cube(cube, nodata=value)
-    np.testing.assert_array_equal(other.valid, (cube != value).all("band"))
+    write_cube(cube, tmp_path / "cube.zarr")
+    for source in (cube, tmp_path / "cube.zarr"):
+        other = open_cube(source, nodata=value)
+        np.testing.assert_array_equal(other.valid, cube.valid & (cube != value).all("band"))
+        assert not other.valid.to_numpy()[~cube.valid.to_numpy()].any()
+        assert other.attrs["nodata"] == value
 
 
 @pytest.mark.parametrize(
@@ -99,6 +103,17 @@ def test_a_foreign_array_is_shown_as_a_cube(plain, cube, change) -> None:
 def test_one_band_needs_no_band_axis(plain) -> None:
     one = open_cube(plain.isel(band=0, drop=True).rename("ndvi"))
     assert (one.shape, one.band.item()) == ((3, 1, 20, 30), "ndvi")
+
+
+@pytest.mark.parametrize("name", ["time", "x", "valid", "spatial_ref", "band"])
+def test_an_array_may_be_called_like_a_coordinate(plain, cube, name) -> None:
+    assert_same(open_cube(plain.rename(name)), cube)
+
+
+def test_a_pointer_that_is_no_text_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "cube.json").write_bytes(b"\xff\xfe{")
+    with pytest.raises(InputError, match=r"cube\.json cannot be read"):
+        open_cube(tmp_path / "cube.json")
 
 
 def test_nan_is_invalid_in_a_foreign_array(plain) -> None:

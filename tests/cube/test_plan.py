@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from affine import Affine
 
 from taxoscape.config import CubeSettings
@@ -89,6 +90,21 @@ def test_different_nodata_values_are_refused_unless_one_is_given(tmp_path: Path,
     ):
         plan_cube(tmp_path)
     assert plan_cube(tmp_path, CubeSettings(nodata=0)).nodata == 0
+
+
+def test_different_scales_and_offsets_of_a_band_are_refused_with_the_files_that_have_them(
+    tmp_path: Path, write
+) -> None:
+    for day, band, scale in ((1, "B04", 1e-4), (2, "B04", 1e-4), (3, "B04", 1.0), (1, "B08", 0.5)):
+        with rasterio.open(write(tmp_path / f"2020010{day}_{band}.tif"), "r+") as file:
+            file.scales = (scale,)
+    with pytest.raises(
+        InputError,
+        match=r"scale and offset of the band B04: 0\.0001 and 0 in 2 files \(.*\), 1 and 0 in 1 file \(.*03_B04\.tif\)",
+    ):
+        plan_cube(tmp_path, CubeSettings(bands=("B04",)))
+    plan = plan_cube(tmp_path, CubeSettings(start="2020-01-01", end="2020-01-01"))
+    assert plan.bands == ("B04", "B08")
 
 
 def test_faults_across_files_are_told_together(tmp_path: Path, write) -> None:

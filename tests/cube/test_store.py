@@ -184,6 +184,33 @@ def test_a_store_that_is_done_is_not_written_again(cube, tmp_path: Path) -> None
         write_cube(cube, tmp_path / "cube.zarr")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda cube: cube.copy(data=cube.to_numpy() + 1),
+        lambda cube: cube.assign_coords(valid=~cube.valid),
+        lambda cube: cube.assign_coords(valid=cube.valid.copy(data=np.zeros(cube.valid.shape, bool))),
+    ],
+)
+def test_a_cube_whose_pixels_or_mask_were_replaced_is_another_cube(cube, tmp_path: Path, change) -> None:
+    changed = change(cube)
+    changed.encoding = dict(cube.encoding)
+    with pytest.raises(KilledError):
+        write_cube(cube, tmp_path / "cube.zarr", track=killed_after(2))
+    write_cube(changed, tmp_path / "cube.zarr")
+    again = read_cube(tmp_path / "cube.zarr")
+    np.testing.assert_array_equal(again, changed)
+    np.testing.assert_array_equal(again.valid, changed.valid)
+
+
+def test_a_store_that_lost_or_damaged_a_chunk_is_made_anew_by_overwriting(cube, tmp_path: Path) -> None:
+    write_cube(cube, tmp_path / "cube.zarr")
+    (tmp_path / "cube.zarr" / "valid" / "c" / "0" / "0" / "0").unlink()
+    (tmp_path / "cube.zarr" / "scenes" / "c" / "1" / "0" / "0" / "0").write_bytes(b"")
+    write_cube(cube, tmp_path / "cube.zarr", overwrite=True)
+    assert_same(read_cube(tmp_path / "cube.zarr"), cube)
+
+
 def test_times_of_day_survive_to_the_nanosecond(cube, tmp_path: Path) -> None:
     times = np.array(["2020-03-01T10:11:12.123456789", "2020-03-01T10:11:13", "2020-05-01"], "datetime64[ns]")
     write_cube(cube.assign_coords(time=times), tmp_path / "cube.zarr")
@@ -208,6 +235,26 @@ def test_a_lost_chunk_is_named(cube, tmp_path: Path, lost: str) -> None:
     name, key = lost.split("/", 1)
     with pytest.raises(InputError, match=rf"has lost 1 of \d+ chunks of '{name}': {key}; they would read as zeros"):
         read_cube(tmp_path / "cube.zarr")
+
+
+@pytest.mark.parametrize(("name", "lost"), [("scenes", "c/1/0/1/0"), ("valid", "c/1/1/0")])
+def test_a_chunk_lost_after_opening_does_not_read_as_zeros(cube, tmp_path: Path, name: str, lost: str) -> None:
+    write_cube(cube, tmp_path / "cube.zarr", block_px=8)
+    again = read_cube(tmp_path / "cube.zarr")
+    (tmp_path / "cube.zarr" / name / lost).unlink()
+    array = again if name == "scenes" else again.valid
+    array[1, ..., :8, :].to_numpy()
+    array[1, ..., 8:, 8:].to_numpy()
+    with pytest.raises(InputError, match=rf"damaged in '{name}', date 2, rows 7 to 9, .* {lost} is lost"):
+        array[1, ..., 7:9, :].to_numpy()
+
+
+def test_a_file_is_never_overwritten_by_a_store(cube, tmp_path: Path) -> None:
+    (tmp_path / "cube.zarr").write_text("years of work")
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match=r"cube\.zarr is a file, a cube is a folder"):
+            write_cube(cube, tmp_path / "cube.zarr", overwrite=overwrite)
+    assert (tmp_path / "cube.zarr").read_text() == "years of work"
 
 
 def test_a_flipped_bit_is_noticed_wherever_it_is(cube, tmp_path: Path) -> None:

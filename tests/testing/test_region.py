@@ -163,6 +163,10 @@ def test_dates_rise_differ_and_have_unequal_gaps(n_dates: int) -> None:
     assert n_dates < 3 or len(set(gaps)) > 1
 
 
+def test_numbers_of_dates_of_numpy_are_numbers_of_dates() -> None:
+    assert Region(dates=np.int64(2)) == Region(dates=2)
+
+
 def test_a_scene_depends_on_its_date_and_not_on_which_other_dates_there_are() -> None:
     numbers = {"seed": 8, "height": 40, "width": 50, "n_zones": 2}
     early, late = date(2022, 5, 6), date(2024, 1, 31)

@@ -37,11 +37,11 @@ def agreement(labels: npt.NDArray[Any], truth: npt.NDArray[Any]) -> dict[str, fl
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
     from sklearn.metrics.cluster import contingency_matrix
 
-    both = (labels > 0) & (truth > 0)
+    both = (labels > 0) & (truth != 0)
     if not both.any():
         raise InputError(
             "no tile has both a zone and a label: see whether the label raster covers the region, whether its classes "
-            "are above 0, and lower --min-share"
+            "are other than 0, and lower --min-share"
         )
     zone, label = labels[both], truth[both]
     table = contingency_matrix(label, zone)

@@ -1,17 +1,22 @@
 """Which bands files hold, what they are called, and which of them are wanted.
 
 Names come from the descriptions inside the files where these agree, else, for files of one band each, from a token of
-the file name (``B02``, ``SR_B4``, ``red``, ``NDVI``), else bands are numbered. Files of one band with different
-names are the bands of one scene as separate files.
+the file name (``B02``, ``SR_B4``, ``red``, ``NDVI``) or from the end by which the names of files of one date and place
+differ (``20200101_albedo``, ``20200101_lst``), else bands are numbered. Files of one band with different names are the
+bands of one scene as separate files; where wanted bands are such files, files that hold others or tell none are passed
+over.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 from taxoscape.cube.rasters import Header
 from taxoscape.cube.wording import counted, named, shortened
@@ -23,6 +28,7 @@ _BAND = (
     r"|scl|fmask|cfmask|qa_pixel|qa_radsat|clm|cld|snw|tci|aot|wvp|pvi"
 )
 _NAME = re.compile(_BAND, re.IGNORECASE)
+_WORD = re.compile(r"[a-z][a-z_\-]*", re.IGNORECASE)
 _TOKEN = re.compile(rf"(?:^|[_\-. ])({_BAND})(?=$|[_\-. ])", re.IGNORECASE)
 
 
@@ -36,7 +42,9 @@ class Bands:
     """For each file: (name, 1-based number in the file) of the wanted bands that it holds; it may hold none."""
 
 
-def arrange_bands(headers: Sequence[Header], wanted: Sequence[str] = ()) -> Bands:
+def arrange_bands(
+    headers: Sequence[Header], wanted: Sequence[str] = (), dates: Mapping[Path, date] | None = None
+) -> Bands:
     """Name the bands of files and pick the wanted ones.
 
     Parameters
@@ -45,17 +53,24 @@ def arrange_bands(headers: Sequence[Header], wanted: Sequence[str] = ()) -> Band
         The files.
     wanted
         Names (upper or lower case, ``B2`` is ``B02``) or 1-based numbers, in the order wanted; empty: all.
+    dates
+        When each file was taken, where it is known.
 
     Raises
     ------
     InputError
         Where files differ in their bands (the odd ones are named), or a wanted band is not there.
     """
-    held = _described(headers, wanted) if len({h.n_bands for h in headers}) > 1 else _alike(headers)
+    concerned = _concerned(headers, wanted)
+    alike = len({h.n_bands for h in concerned}) == 1
+    held = _alike(concerned, dates or {}) if alike else _described(concerned, wanted)
     names = _in_order(held)
     picked = pick_bands(names, wanted)
     numbers = {
-        path: tuple((name, bands.index(name) + 1) for name in picked if name in bands) for path, bands in held.items()
+        h.path: tuple((name, h.numbers[held[h.path].index(name)]) for name in picked if name in held[h.path])
+        if h.path in held
+        else ()
+        for h in headers
     }
     return Bands(names=picked, indexes=numbers)
 
@@ -107,21 +122,87 @@ def band_in(name: str) -> str | None:
     return found[-1] if found else None
 
 
-def _alike(headers: Sequence[Header]) -> dict[Path, tuple[str, ...]]:
+def _concerned(headers: Sequence[Header], wanted: Sequence[str]) -> Sequence[Header]:
+    """Return the files that may hold wanted bands: all of them, unless some are files of one wanted band each.
+
+    Then files of one band that name none are left out, and files of several (a picture in colours) that name others.
+    """
+    keys = {_loose(name) for name in wanted}
+    told = {h.path: _told(h) for h in headers}
+    if not any(h.n_bands == 1 and told[h.path] & keys for h in headers):
+        return headers
+    return [h for h in headers if told[h.path] & keys or bool(told[h.path]) == (h.n_bands == 1)]
+
+
+def _told(header: Header) -> set[str]:
+    """Return the bands that a file tells by its name and descriptions."""
+    names = [band_in(header.path.stem), *map(_name, header.descriptions)]
+    if header.n_bands > 1 and _names_bands(header.descriptions):
+        names += header.descriptions
+    return {_loose(name) for name in names if name}
+
+
+def _alike(headers: Sequence[Header], dates: Mapping[Path, date]) -> dict[Path, tuple[str, ...]]:
     """Return the names of the bands of files that all have the same number of them."""
-    n = headers[0].n_bands
-    descriptions = [h.descriptions for h in headers]
-    if n == 1:
-        said = [_name(h.descriptions[0]) for h in headers]
-        tokens = said if all(said) else [band_in(h.path.stem) for h in headers]
-        if all(tokens) and (tokens is not said or len({_fold(t) for t in tokens}) > 1):
-            return _spelled_alike({h.path: (token or "",) for h, token in zip(headers, tokens, strict=True)})
-    if all(_names_bands(names) for names in descriptions):
-        if len({frozenset(map(_fold, names)) for names in descriptions}) == 1:
-            return _spelled_alike({h.path: tuple(map(str, h.descriptions)) for h in headers})
-        if n > 1 and all(_name(name) for names in descriptions for name in names):
-            raise InputError(_differing(headers))
-    return {h.path: tuple(str(i + 1) for i in range(n)) for h in headers}
+    separate = _separate(headers, dates) if headers[0].n_bands == 1 else None
+    if separate:
+        return _spelled_alike({path: (name,) for path, name in separate.items()})
+    described = [h for h in headers if _names_bands(h.descriptions)]
+    if len(described) == len(headers):
+        for naming in (str, lambda name: band_in(name) or name):
+            held = {h.path: tuple(naming(str(name)) for name in h.descriptions) for h in headers}
+            kinds = {frozenset(map(_fold, names)) for names in held.values()}
+            if len(kinds) == 1 and all(_names_bands(names) for names in held.values()):
+                return _spelled_alike(held)
+    if _contradict(described, in_order=len(described) < len(headers)):
+        raise InputError(_differing(described))
+    return {h.path: tuple(str(i + 1) for i in range(h.n_bands)) for h in headers}
+
+
+def _separate(headers: Sequence[Header], dates: Mapping[Path, date]) -> Mapping[Path, str] | None:
+    """Return the band of each of some files of one band, or None where names do not tell them apart."""
+    said = {h.path: _name(h.descriptions[0]) for h in headers}
+    if all(said.values()):
+        return _if_all(said) if len({_fold(name) for name in said.values()}) > 1 else None
+    return _if_all({h.path: band_in(h.path.stem) or said[h.path] for h in headers}) or _by_ending(headers, dates)
+
+
+def _if_all(names: Mapping[Path, str | None]) -> dict[Path, str] | None:
+    """Return names if each file has one."""
+    found = {path: name for path, name in names.items() if name}
+    return found if len(found) == len(names) else None
+
+
+def _by_ending(headers: Sequence[Header], dates: Mapping[Path, date]) -> dict[Path, str] | None:
+    """Return bands by the ends in which the names of files of one date and place differ, or None.
+
+    Ends are bands if they are words, and one is there on several dates or is known as a band.
+    """
+    places: dict[Any, list[Path]] = defaultdict(list)
+    for h in headers:
+        places[dates.get(h.path, h.path), h.corner, h.height, h.width, h.path.parent].append(h.path)
+    ends: dict[Path, str] = {}
+    for paths in places.values():
+        start = os.path.commonprefix([path.stem for path in paths])  # noqa: RUF071
+        length = max(start.rfind(mark) for mark in "_-. ") + 1
+        ends.update((path, path.stem[length:]) for path in paths if len(paths) > 1)
+    times = Counter(map(_fold, ends.values()))
+    for path in (h.path for h in headers if h.path not in ends):
+        known = [end for end in times if re.search(rf"(?:^|[_\-. ]){re.escape(end)}$", _fold(path.stem))]
+        ends[path] = max(known, key=len, default="")
+    are_words = all(_WORD.fullmatch(end) or _NAME.fullmatch(end) for end in ends.values())
+    are_bands = any(n > 1 for n in times.values()) or any(_NAME.fullmatch(end) for end in times)
+    return ends if are_words and are_bands else None
+
+
+def _contradict(headers: Sequence[Header], *, in_order: bool) -> bool:
+    """Whether descriptions say that files hold different bands, or the same ``in_order``, rather than name images."""
+    orders = {tuple(map(_fold, h.descriptions)) for h in headers}
+    kinds = {frozenset(names) for names in orders}
+    if len(kinds) < 2:
+        return in_order and len(orders) > 1
+    shared = Counter(name for names in kinds for name in names).most_common(1)[0][1] > 1
+    return shared or any(band_in(name) for names in kinds for name in names)
 
 
 def _described(headers: Sequence[Header], wanted: Sequence[str]) -> dict[Path, tuple[str, ...]]:
@@ -143,9 +224,12 @@ def _described(headers: Sequence[Header], wanted: Sequence[str]) -> dict[Path, t
 
 
 def _differing(headers: Sequence[Header]) -> str:
-    usual = Counter(frozenset(map(_fold, h.descriptions)) for h in headers).most_common(1)[0][0]
-    odd = [h for h in headers if frozenset(map(_fold, h.descriptions)) != usual]
-    most = next(h for h in headers if frozenset(map(_fold, h.descriptions)) == usual)
+    orders = {h.path: tuple(map(_fold, h.descriptions)) for h in headers}
+    sets = {path: frozenset(names) for path, names in orders.items()}
+    kinds: Mapping[Path, Any] = sets if len(set(sets.values())) > 1 else orders
+    usual = Counter(kinds.values()).most_common(1)[0][0]
+    odd = [h for h in headers if kinds[h.path] != usual]
+    most = next(h for h in headers if kinds[h.path] == usual)
     theirs, others = (", ".join(map(str, h.descriptions)) for h in (odd[0], most))
     return (
         f"scenes with other bands: {named(h.path for h in odd)} ({theirs}), the other "

@@ -1,8 +1,9 @@
 """Which rasters a caller means by files, folders and globs.
 
-A path that exists is taken as it is, brackets and all; only what does not exist is tried as a glob. Folders are
-searched to the bottom. What is no raster is passed over, with a reason that `--dry-run` shows; but a file that is
-called like an image and is none (empty, an HTML page, a VRT) is refused, because its date would be missing unnoticed.
+A path that exists is taken as it is, brackets and all, hidden or not; only what does not exist is tried as a glob.
+Folders are searched to the bottom, also behind links, each once. What is no raster is passed over, with a reason that
+`--dry-run` shows; but a file that is called like an image and is none (empty, an HTML page, a VRT) is refused, because
+its date would be missing unnoticed.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from taxoscape.errors import InputError
 Scenes = str | Path | Sequence[str | Path]
 """Files, folders and globs."""
 
+BESIDE = {".ovr": "holds overviews of the file beside it", ".msk": "holds the mask of the file beside it"}
+"""TIFFs that are no scenes, by ending, in words that follow "it"."""
 IMAGE_ENDINGS = frozenset({".tif", ".tiff", ".gtiff", ".jp2", ".j2k", ".jpx"})
 """Endings by which a file claims to be an image."""
 
@@ -46,16 +49,16 @@ def find_rasters(scenes: Scenes) -> Found:
     Raises
     ------
     InputError
-        Where a path does not exist, a file that is called like an image is none, or there is no raster at all. All
-        such files are named at once.
+        Where a path does not exist, a folder cannot be searched, a file that is called like an image is none, or there
+        is no raster at all. All such files are named at once.
     """
     given = [scenes] if isinstance(scenes, str | os.PathLike) else list(scenes)
     if not given:
         raise InputError("no scenes are given: name files, folders or globs")
     files, skipped, faults = _expand(given)
     rasters: list[Path] = []
-    for path in files:
-        reason, fault = _judge(path)
+    for path, is_meant in sorted(files.items(), key=lambda item: str(item[0])):
+        reason, fault = _judge(path, is_meant=is_meant)
         if fault:
             faults.append(fault)
         elif reason:
@@ -70,25 +73,47 @@ def find_rasters(scenes: Scenes) -> Found:
     return Found(rasters=tuple(rasters), skipped=tuple(skipped))
 
 
-def _expand(given: Iterable[str | Path]) -> tuple[list[Path], list[tuple[str, str]], list[str]]:
-    """Return the files that are meant, each once and sorted, folders passed over, and what was not found."""
-    files: set[Path] = set()
+def _expand(given: Iterable[str | Path]) -> tuple[dict[Path, bool], list[tuple[str, str]], list[str]]:
+    """Return the files that are meant, each with whether it was named itself, folders passed over, and faults."""
+    files: dict[Path, bool] = {}
     skipped: dict[str, str] = {}
-    faults = []
+    faults: list[str] = []
+    searched: set[str] = set()
     for item in given:
         path = Path(os.path.abspath(Path(item).expanduser()))
-        matches = [path] if os.path.lexists(path) else [Path(p) for p in glob.glob(str(path), recursive=True)]  # noqa: PTH207
+        is_meant = os.path.lexists(path)
+        matches = [path] if is_meant else [Path(p) for p in glob.glob(str(path), recursive=True)]  # noqa: PTH207
         if not matches:
             faults.append(f"there is no file, folder or match for {shown(path)}")
         for match in matches:
-            files.update(_below(match, skipped) if match.is_dir() else [match])
-    return sorted(files, key=str), list(skipped.items()), faults
+            if match.is_dir():
+                for file in _below(match, searched, skipped, faults):
+                    files.setdefault(file, False)
+            else:
+                files[match] = is_meant or files.get(match, False)
+    return files, list(skipped.items()), faults
 
 
-def _below(folder: Path, skipped: dict[str, str]) -> list[Path]:
-    """Return all files below a folder; folders that hold no scenes are noted in ``skipped``."""
+def _below(folder: Path, searched: set[str], skipped: dict[str, str], faults: list[str]) -> list[Path]:
+    """Return all files below a folder, also behind links, but of no folder that was ``searched`` before.
+
+    Folders that hold no scenes are noted in ``skipped``, those that cannot be searched in ``faults``.
+    """
+
+    def refuse(error: OSError) -> None:
+        faults.append(
+            f"{shown(error.filename)} cannot be searched: {error.strerror}; scenes in it would be missing unnoticed: "
+            "make it readable or take it away"
+        )
+
     files: list[Path] = []
-    for root, folders, names in os.walk(folder):
+    for root, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        place = os.path.realpath(root)
+        if place in searched:
+            folders.clear()
+            continue
+        searched.add(place)
+        folders.sort()
         for name in list(folders):
             reason = _no_scenes_in(Path(root) / name)
             if reason:
@@ -102,14 +127,14 @@ def _no_scenes_in(folder: Path) -> str | None:
     """Return why a folder is not searched, or None."""
     if folder.name.startswith("."):
         return "a hidden folder"
-    if any((folder / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray")):
+    if any(os.path.isfile(folder / name) for name in ("zarr.json", ".zgroup", ".zarray")):  # noqa: PTH113
         return "a Zarr store: open it from Python (taxoscape.open_cube)"
-    return "a run folder of taxoscape" if (folder / "run.toml").is_file() else None
+    return "a run folder of taxoscape" if os.path.isfile(folder / "run.toml") else None  # noqa: PTH113
 
 
-def _judge(path: Path) -> tuple[str | None, str | None]:
+def _judge(path: Path, *, is_meant: bool) -> tuple[str | None, str | None]:
     """Return (reason to pass over a file, fault that refuses it); both None for a raster."""
-    if path.name.startswith("."):
+    if path.name.startswith(".") and not is_meant:
         return "a hidden file", None
     if not path.is_file():
         return None, f"{shown(path)} is no file: a broken link?"
@@ -118,7 +143,7 @@ def _judge(path: Path) -> tuple[str | None, str | None]:
     except InputError as error:
         return None, str(error)
     if kind in ("tiff", "jp2"):
-        return None, None
+        return BESIDE.get(path.suffix.lower()), None
     if path.suffix.lower() in IMAGE_ENDINGS:
         return None, f"{shown(path)} is not a GeoTIFF or JPEG 2000: it {LOOKS[kind]}; fetch it anew or take it away"
     if kind in ("hdf5", "netcdf"):

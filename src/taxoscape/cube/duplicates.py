@@ -1,27 +1,32 @@
 """One date twice over the same pixels: a copy is left out, a contradiction is refused.
 
-Scenes of one date with exactly the same extent are compared pixel by pixel. The same content: the later path is left
-out. Parts of one image that fill each other's holes: both are kept and mosaicked. Different values where both are
-valid: nobody can tell which is right, so they are refused. Scenes that overlap in part are neighbours and need no
-comparison: the first valid pixel by path wins.
+Scenes of one date whose extents are the same, or nearly so (what they share is 90 % of each), are compared pixel by
+pixel where both lie. The same content and extent: the later path is left out. Parts of one image that fill each other's
+holes: both are kept and mosaicked. Different values where both are valid: nobody can tell which is right, so they are
+refused. Scenes that overlap less are neighbours and need no comparison: the first valid pixel by path wins.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from functools import lru_cache
 from itertools import combinations
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
 from taxoscape.cube.box import Box, blocks
-from taxoscape.cube.mosaic import Scene, scenes_of, valid_pixels
+from taxoscape.cube.mosaic import Scene, scenes_of
 from taxoscape.cube.planned import CubePlan
 from taxoscape.cube.wording import named, shown, together
 from taxoscape.errors import InputError
 
-PIXELS_AT_ONCE = 1 << 22
-"""Pixels of a band that are compared at a time."""
+BYTES_AT_ONCE = 1 << 25
+"""Bytes of a scene, all bands, that are compared at a time."""
+NEARLY = 0.9
+"""Share of each of two extents from which they are taken for the same."""
 
 Verdict = Literal["same", "apart", "different"]
 
@@ -32,13 +37,13 @@ def settle_duplicates(plan: CubePlan) -> CubePlan:
     Raises
     ------
     InputError
-        Where two scenes of a date and extent differ in pixels that are valid in both; both are named.
+        Where two scenes of a date and nearly one extent differ in pixels that are valid in both; both are named.
     """
     faults: list[str] = []
     dropped: dict[str, str] = {}
     for day, scenes in scenes_of(plan.files).items():
         for one, other in combinations(scenes, 2):
-            if one.box != other.box or {one.files[0].path, other.files[0].path} & dropped.keys():
+            if not _nearly_same(one.box, other.box) or {one.files[0].path, other.files[0].path} & dropped.keys():
                 continue
             verdict = compare(one, other, plan)
             if verdict == "different":
@@ -64,26 +69,55 @@ def settle_duplicates(plan: CubePlan) -> CubePlan:
 
 
 def compare(one: Scene, other: Scene, plan: CubePlan) -> Verdict:
-    """Compare two scenes of the same extent, block by block.
+    """Compare what two scenes share, block by block.
 
     Returns
     -------
     str
-        ``same``: same values and same holes; ``different``: other values where both are valid; ``apart``: else.
+        ``same``: same extent, values and holes; ``different``: other values where both are valid; ``apart``: else.
+
+    Notes
+    -----
+    Reads both scenes, once in a process as long as their files do not change.
     """
-    box = one.box
-    same = True
-    for block in blocks((box.height, box.width), block=256, pixels=PIXELS_AT_ONCE):
+    states = tuple(_state(file.path) for scene in (one, other) for file in scene.files)
+    nodata = math.nan if plan.nodata is not None and math.isnan(plan.nodata) else plan.nodata  # one NaN for the cache
+    return _compare(one, other, plan.bands, plan.dtype, nodata, states)
+
+
+@lru_cache(maxsize=4096)
+def _compare(
+    one: Scene,
+    other: Scene,
+    bands: tuple[str, ...],
+    dtype: str,
+    nodata: float | None,
+    states: tuple[Any, ...],  # noqa: ARG001
+) -> Verdict:
+    """Compare two scenes whose files are in given states; these are for the cache alone."""
+    box = one.box.intersect(other.box)
+    same = one.box == other.box
+    pixels_at_once = BYTES_AT_ONCE // (len(bands) * np.dtype(dtype).itemsize)
+    for block in blocks((box.height, box.width), block=256, pixels=pixels_at_once):
         window = Box(block.row + box.row, block.col + box.col, block.height, block.width)
-        values, valids = [], []
-        for scene in (one, other):
-            pixels = scene.read(window, plan.bands, np.dtype(plan.dtype))
-            valid = valid_pixels(pixels, plan.nodata)
-            mask = scene.read_mask(window)
-            values.append(pixels)
-            valids.append(valid if mask is None else valid & mask)
-        both = valids[0] & valids[1]
-        if ((values[0] != values[1]).any(axis=0) & both).any():
+        values = [scene.read(window, bands, np.dtype(dtype)) for scene in (one, other)]
+        valids = [scene.valid(v, window, bands, nodata) for scene, v in zip((one, other), values, strict=True)]
+        if ((values[0] != values[1]).any(axis=0) & valids[0] & valids[1]).any():
             return "different"
         same = same and bool((valids[0] == valids[1]).all())
     return "same" if same else "apart"
+
+
+def _nearly_same(one: Box, other: Box) -> bool:
+    shared = one.intersect(other)
+    largest = max(one.height * one.width, other.height * other.width)
+    return shared.height * shared.width >= NEARLY * largest
+
+
+def _state(path: str) -> tuple[int, int] | None:
+    """Return what tells whether a file changed, or None where it is gone."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns

@@ -51,7 +51,7 @@ def adopt(
     array
         A DataArray with the dims time, y, x and, where it has several bands, band, in any order and under usual names;
         or a Dataset of one such array, or of one variable (time, y, x) for each band. A boolean ``valid`` (time, y, x)
-        is kept; without it, validity follows from nodata and NaN.
+        is kept, and narrowed by a nodata that is given; without it, validity follows from nodata and NaN.
     bands
         Bands to take, as names or 1-based numbers, in this order; empty: all.
     nodata
@@ -82,6 +82,7 @@ def adopt(
     reader = _Layers(
         layers=[layer.reset_coords(drop=True) for layer in layers.values()],
         valid_layer=valid,
+        narrowed=nodata is not None,
         order=order,
         flipped=_is_flipped(first),
         nodata=_nodata(layers, nodata, name),
@@ -130,6 +131,8 @@ class _Layers:
     """A variable (time, y, x) for each band."""
     valid_layer: xr.DataArray | None
     """Boolean (time, y, x), or None where it follows from the values."""
+    narrowed: bool
+    """Whether what the values say counts besides ``valid_layer``."""
     order: npt.NDArray[np.intp]
     """Where each date of the cube lies in the variables."""
     flipped: bool
@@ -143,9 +146,11 @@ class _Layers:
 
     def valid(self, time: int, box: Box) -> npt.NDArray[np.bool_]:
         """Read which pixels of a date can be used in a window: bool (row, col)."""
-        if self.valid_layer is not None:
-            return self._get(self.valid_layer, time, box)
-        return valid_pixels(self.values(time, range(len(self.layers)), box), self.nodata)
+        mask = None if self.valid_layer is None else self._get(self.valid_layer, time, box)
+        if mask is not None and not self.narrowed:
+            return mask
+        usable = valid_pixels(self.values(time, range(len(self.layers)), box), self.nodata)
+        return usable if mask is None else usable & mask
 
     def _get(self, layer: xr.DataArray, time: int, box: Box) -> npt.NDArray[Any]:
         rows, cols = box.slices
@@ -158,7 +163,11 @@ class _Layers:
 
 def _dataset(array: xr.DataArray | xr.Dataset) -> xr.Dataset:
     """Return a dataset whose dims and coordinates have our names."""
-    dataset = array.to_dataset(name=array.name or "1") if isinstance(array, xr.DataArray) else array
+    if isinstance(array, xr.DataArray):
+        taken = {"valid", *_NAMES, *array.dims, *array.coords}
+        dataset = array.to_dataset(name="1" if array.name is None or array.name in taken else array.name)
+    else:
+        dataset = array
     known = {str(name).lower(): name for name in dataset.dims}
     names = {}
     for ours, theirs in _NAMES.items():

@@ -11,7 +11,7 @@ import numpy as np
 
 from taxoscape.cube.align import TOLERANCE_PX
 from taxoscape.cube.box import Box
-from taxoscape.cube.rasters import Header, open_raster, read_header
+from taxoscape.cube.rasters import Header, mask_in, open_raster, read_header
 from taxoscape.cube.wording import shown
 from taxoscape.errors import InputError
 from taxoscape.grid import Grid, Lattice
@@ -26,7 +26,8 @@ def read_labels_on_grid(path: str | Path, grid: Grid, *, min_share: float = 0.5)
     Parameters
     ----------
     path
-        GeoTIFF or JPEG 2000 with one band of whole numbers. 0 and the declared nodata are no label.
+        GeoTIFF or JPEG 2000 with one band of whole numbers. 0, the declared nodata and what a mask or an alpha
+        band of the file hides are no label.
     grid
         The tiles.
     min_share
@@ -102,6 +103,8 @@ def _on_lattice(
     from rasterio.enums import Resampling
     from rasterio.vrt import WarpedVRT
 
+    # a warp heeds a mask or an alpha band of the source only where no nodata is given
+    ignored = None if header.masked else header.nodata
     with open_raster(header.path) as source:
         place = _place(header, lattice)
         if place is not None:
@@ -113,7 +116,7 @@ def _on_lattice(
         none = 0 if header.nodata is None else header.nodata
         with WarpedVRT(
             source, crs=CRS.from_wkt(lattice.crs), transform=target.transform, width=box.width, height=box.height,
-            resampling=Resampling.nearest, src_nodata=header.nodata, nodata=none,
+            resampling=Resampling.nearest, src_nodata=ignored, nodata=none,
         ) as warped:  # fmt: skip
             yield warped, box
 
@@ -134,19 +137,23 @@ def _place(header: Header, lattice: Lattice) -> Box | None:
 
 def _read(source: Any, box: Box, header: Header) -> npt.NDArray[np.int64]:
     """Read a window that may reach over the edge: int64 (row, col), 0 where there is no label."""
+    from rasterio.vrt import WarpedVRT
     from rasterio.windows import Window
 
     labels = np.zeros((box.height, box.width), np.int64)
     part = box.intersect(Box(0, 0, source.height, source.width))
     if part.is_empty:
         return labels
-    pixels = source.read(1, window=Window(part.col, part.row, part.width, part.height))
+    window = Window(part.col, part.row, part.width, part.height)
+    pixels = source.read(header.numbers[0], window=window)
     there = np.isfinite(pixels)
+    if header.masked and not isinstance(source, WarpedVRT):
+        there &= mask_in(source, window)
     if header.nodata is not None:
         there &= pixels != header.nodata
     values = np.where(there, pixels, 0)
-    whole = values.astype(np.int64)
-    if (whole != values).any() or np.abs(whole).max() > np.iinfo(np.int32).max:
+    most = np.iinfo(np.int32).max
+    if (values > most).any() or (values < -most).any() or (np.trunc(values) != values).any():
         raise InputError(f"{shown(header.path)} holds other than whole numbers of 32 bits: a label is a whole number")
-    labels[part.relative_to(box).slices] = whole
+    labels[part.relative_to(box).slices] = values
     return labels

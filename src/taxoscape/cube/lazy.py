@@ -107,14 +107,40 @@ def assemble(
         coords={
             "time": times.astype("datetime64[ns]"),
             "band": np.array(bands, dtype=np.str_),
-            "y": ("y", y, {"standard_name": "projection_y_coordinate"}),
-            "x": ("x", x, {"standard_name": "projection_x_coordinate"}),
+            "y": ("y", y, axis_attributes(lattice)["y"]),
+            "x": ("x", x, axis_attributes(lattice)["x"]),
             "spatial_ref": spatial_ref(lattice),
         },
     )
     cube = dataset.set_coords("valid")["scenes"]
     check_cube(cube)
     return cube
+
+
+def axis_attributes(lattice: Lattice) -> dict[str, dict[str, str]]:
+    """Return the CF attributes of the coordinates ``y`` and ``x``."""
+    from pyproj import CRS
+
+    if CRS.from_wkt(lattice.crs).is_geographic:
+        return {
+            "y": {"standard_name": "latitude", "units": "degrees_north"},
+            "x": {"standard_name": "longitude", "units": "degrees_east"},
+        }
+    return {axis: {"standard_name": f"projection_{axis}_coordinate"} for axis in ("y", "x")}
+
+
+def is_straight(cube: xr.DataArray) -> bool:
+    """Whether both the pixels and the mask of a cube are still those of one reader, not replaced or loaded."""
+    readers = [_reader_of(variable) for variable in (cube.variable, cube.coords["valid"].variable)]
+    return readers[0] is not None and readers[0] is readers[1]
+
+
+def _reader_of(variable: xr.Variable) -> Reader | None:
+    """Return the reader below xarray's wrappers of lazy arrays, or None where the values are in memory."""
+    array: Any = variable._data
+    while array is not None and not isinstance(array, _Lazy):
+        array = getattr(array, "array", None)
+    return None if array is None else array.reader
 
 
 class _Lazy(BackendArray):

@@ -3,9 +3,10 @@
 The rules
 ---------
 *Valid.* A pixel of a scene is valid where every band is finite and differs from nodata. One exception: where nodata
-is 0 and there are several bands, dark pixels reach 0 in single bands, so there a pixel is invalid only where all bands
-are 0. Without nodata, integers are valid wherever a scene lies. A mask inside a file counts too. The bands are the
-ones of the cube: with one band picked and nodata 0, each 0 of it is invalid.
+is 0 and a file holds several bands, dark pixels reach 0 in single bands, so there a pixel is invalid only where all
+bands of the file are 0. Bands in files of their own are judged each by itself, because each file has its own holes.
+Without nodata, integers are valid wherever a scene lies. A mask or alpha band inside a file counts too. The bands are
+the ones of the cube: with one band picked and nodata 0, each 0 of it is invalid.
 
 *Mosaic.* Where scenes of one date overlap, a pixel is that of the first scene in which it is valid, by the number of
 the scene, which follows the sorted paths; where it is valid in none, that of the first scene there. Where no scene
@@ -36,7 +37,7 @@ REMEMBERED_BYTES = 128 * 2**20
 
 
 def valid_pixels(values: npt.NDArray[Any], nodata: float | None) -> npt.NDArray[np.bool_]:
-    """Return which pixels can be used.
+    """Return which pixels of an image can be used.
 
     Parameters
     ----------
@@ -73,7 +74,8 @@ def fill_of(dtype: np.dtype[Any], nodata: float | None) -> Any:
 def _holds(dtype: np.dtype[Any], value: float) -> bool:
     """Whether a dtype can hold a value."""
     if dtype.kind == "f":
-        return math.isnan(value) or math.isinf(value) or abs(value) <= float(np.finfo(dtype).max)
+        with np.errstate(over="ignore"):
+            return not math.isfinite(value) or bool(np.isfinite(dtype.type(value)))
     info = np.iinfo(dtype)
     return math.isfinite(value) and value == int(value) and info.min <= int(value) <= info.max
 
@@ -102,14 +104,21 @@ class Scene:
                 )
         return values
 
-    def read_mask(self, box: Box) -> npt.NDArray[np.bool_] | None:
-        """Read the masks that the files carry in a window: bool (row, col), or None where they carry none."""
-        masks = [
+    def valid(
+        self, pixels: npt.NDArray[Any], box: Box, bands: Sequence[str], nodata: float | None
+    ) -> npt.NDArray[np.bool_]:
+        """Return which of the pixels (band, row, col) that `read` gave can be used: bool (row, col)."""
+        if len(self.files) == 1:
+            masks = [valid_pixels(pixels, nodata)]
+        else:
+            held = [[i for i, band in enumerate(bands) if band in file.bands] for file in self.files]
+            masks = [valid_pixels(pixels[rows], nodata) for rows in held]
+        masks += [
             read_mask(Path(file.path), box.relative_to(file.box), shape=file.box[2:], flipped=file.flipped)
             for file in self.files
             if file.masked
         ]
-        return np.logical_and.reduce(masks) if masks else None
+        return np.logical_and.reduce(masks)  # type: ignore[no-any-return]
 
 
 def scenes_of(files: Sequence[PlannedFile]) -> dict[Any, list[Scene]]:
@@ -188,10 +197,7 @@ class Mosaic:
             if valid[at].all():
                 continue
             pixels = scene.read(part, self.plan.bands, self.dtype)
-            usable = valid_pixels(pixels, self.plan.nodata)
-            mask = scene.read_mask(part)
-            if mask is not None:
-                usable &= mask
+            usable = scene.valid(pixels, part, self.plan.bands, self.plan.nodata)
             if covered[at].any():
                 np.copyto(values[:, *at], pixels, where=(usable & ~valid[at]) | ~covered[at])
             else:

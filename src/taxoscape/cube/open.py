@@ -15,7 +15,7 @@ from taxoscape.cube.discover import Scenes
 from taxoscape.cube.foreign import adopt, open_netcdf, open_zarr
 from taxoscape.cube.lazy import lazy_cube
 from taxoscape.cube.plan import plan_cube
-from taxoscape.cube.planned import plan_from_json
+from taxoscape.cube.pointer import read_pointer
 from taxoscape.cube.rasters import sniff
 from taxoscape.cube.store import is_stored_cube, read_cube
 from taxoscape.cube.wording import shown
@@ -43,7 +43,8 @@ def open_cube(
     dates
         CSV file with the columns ``file,date`` that beats dates in names and tags.
     nodata
-        Value that means "no data"; None: what the files declare.
+        Value that means "no data"; None: what the files declare. What a cube or an array with a mask holds invalid
+        already stays so.
     start, end
         First and last date to take, ISO: 2020-03-01, 2020-03 or 2020.
 
@@ -52,8 +53,9 @@ def open_cube(
     DataArray (time, band, y, x)
         dtype as read. Coordinates: ``time`` (datetime64, rising), ``band`` (names), ``y`` (falling) and ``x`` (pixel
         centres), ``spatial_ref``, and ``valid`` (time, y, x), bool, True where the pixel can be used: every band is
-        finite and differs from nodata; with nodata 0 and several bands, not all bands are 0; without nodata, every
-        pixel that a scene covers. Attribute ``nodata`` (a number or None). Nothing is read until it is indexed.
+        finite and differs from nodata; with nodata 0 and several bands in a file, not all of these are 0; without
+        nodata, every pixel that a scene covers. Attribute ``nodata`` (a number or None). Nothing is read until it is
+        indexed.
 
     Raises
     ------
@@ -112,7 +114,7 @@ def _open(path: Path, bands: Sequence[str], nodata: float | None) -> xr.DataArra
     if path.is_dir() and is_stored_cube(path):
         return _array(read_cube(path), bands, nodata)
     if path.suffix == ".json":
-        return _array(lazy_cube(plan_from_json(path.read_text(encoding="utf-8"))), bands, nodata)
+        return _array(lazy_cube(read_pointer(path)), bands, nodata)
     cube = adopt(open_zarr(path) if path.is_dir() else open_netcdf(path), bands=bands, nodata=nodata, name=shown(path))
     if path.is_file():
         status = path.stat()
@@ -123,7 +125,7 @@ def _open(path: Path, bands: Sequence[str], nodata: float | None) -> xr.DataArra
 def _array(array: xr.DataArray | xr.Dataset, bands: Sequence[str], nodata: float | None) -> xr.DataArray:
     """Return an array as it is where it is a cube, else shown as one."""
     if nodata is not None:
-        return adopt(array.drop_vars("valid", errors="ignore"), bands=bands, nodata=nodata)
+        return adopt(array, bands=bands, nodata=nodata)
     if isinstance(array, xr.DataArray) and _is_cube(array):
         names = [str(name) for name in array["band"].to_numpy()]
         return array.isel(band=[names.index(name) for name in pick_bands(names, bands)]) if bands else array

@@ -48,8 +48,8 @@ def plan_cube(scenes: Scenes, settings: CubeSettings | None = None) -> CubePlan:
     ------
     InputError
         Where the files cannot make one cube: unreadable or cut off, no date, no georeference, mixed CRS or pixel sizes,
-        grids that lie between each other's pixels, differing bands or types, a band or nodata that differs, one date
-        twice with other content. Files are named, the first ones and how many more.
+        grids that lie between each other's pixels, differing bands, types, scales or nodata, a band that is missing,
+        one date twice with other content. Files are named, the first ones and how many more.
 
     Notes
     -----
@@ -62,7 +62,7 @@ def plan_cube(scenes: Scenes, settings: CubeSettings | None = None) -> CubePlan:
     headers = _headers(found.rasters)
     skipped: Skipped = list(found.skipped)
     headers, dates = _dated(headers, settings, skipped)
-    bands = _bands(headers, settings.bands, skipped)
+    bands = _bands(headers, settings.bands, dates, skipped)
     if isinstance(bands, str):
         faults, chosen = [bands], headers
     else:
@@ -70,6 +70,8 @@ def plan_cube(scenes: Scenes, settings: CubeSettings | None = None) -> CubePlan:
     placed, misplaced = place(chosen)
     nodata, contradiction = _nodata(chosen, settings.nodata)
     faults += misplaced + _mixed_types(chosen) + contradiction
+    if not isinstance(bands, str):
+        faults += _mixed_scaling(chosen, bands)
     if faults or placed is None or isinstance(bands, str):
         raise InputError(together(faults))
     files = _files(chosen, dates, bands, placed.boxes)
@@ -86,10 +88,10 @@ def plan_cube(scenes: Scenes, settings: CubeSettings | None = None) -> CubePlan:
     return settle_duplicates(plan)
 
 
-def _bands(headers: Sequence[Header], wanted: Sequence[str], skipped: Skipped) -> Bands | str:
+def _bands(headers: Sequence[Header], wanted: Sequence[str], dates: dict[Path, date], skipped: Skipped) -> Bands | str:
     """Return the bands of files, or the fault in words, so that it can be told together with others."""
     try:
-        bands = arrange_bands(headers, wanted)
+        bands = arrange_bands(headers, wanted, dates)
     except InputError as error:
         return str(error)
     skipped += [
@@ -140,6 +142,22 @@ def _mixed_types(headers: Sequence[Header]) -> list[str]:
     return [
         f"mixed types of pixels: {shortened(parts)}; such files are scaled differently (8-bit pictures beside "
         "reflectance?): leave some of them out, or pick bands of one type (--bands)"
+    ]
+
+
+def _mixed_scaling(headers: Sequence[Header], bands: Bands) -> list[str]:
+    """Return the fault of bands that some files store by another scale or offset than others."""
+    ways: dict[str, dict[tuple[float, float], list[Path]]] = defaultdict(lambda: defaultdict(list))
+    for header in headers:
+        for name, number in bands.indexes[header.path]:
+            ways[name][header.scaling[header.numbers.index(number)]].append(header.path)
+    name, mixed = next(((name, way) for name, way in ways.items() if len(way) > 1), ("", {}))
+    if not mixed:
+        return []
+    parts = [f"{s:g} and {o:g} in {counted(len(paths), 'file')} ({named(paths)})" for (s, o), paths in mixed.items()]
+    return [
+        f"different scale and offset of the band {name}: {shortened(parts)}; one number would mean different things: "
+        "store all files alike (gdal_translate -unscale), or leave some of them out"
     ]
 
 

@@ -3,8 +3,12 @@
 A file is what its first bytes say, never what it is called: a TIFF (classic or big) or a JPEG 2000 is opened with
 that one GDAL driver named, so a VRT in disguise, a URL or a sub-dataset string opens nothing, and a JPEG 2000 that is
 called ``.tif`` is read all the same. Sidecar files are ignored, because they can move an image or declare another
-nodata without a trace in the image. Headers are checked for what would hurt later: blocks that do not fit in memory
-and files that end before their last block. Whatever GDAL raises becomes an `InputError` that names the file.
+nodata without a trace in the image; only one that holds the image's mask makes it refused. Headers are checked for what
+would hurt later: blocks that do not fit in memory, files that end before their last block, and several images in a
+file. Whatever GDAL raises becomes an `InputError` that names the file.
+
+An alpha band is no band but a mask. GDAL calls the fourth of four 8-bit bands alpha when nobody says otherwise, be it
+near infrared or not, so the interpretation alone is not believed: in an alpha band most pixels are nothing or full.
 
 Files are opened per read and closed at once: reads are independent of each other, so threads need no lock.
 """
@@ -16,6 +20,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -30,6 +35,9 @@ if TYPE_CHECKING:
 
 MAX_BLOCK_BYTES = 1 << 30
 """Largest block of a file that is read: one pixel of it costs a whole block of memory."""
+
+ALPHA_ROWS = 5
+"""Rows of pixels that are looked at to tell an alpha band from an image."""
 
 GDAL_OPTIONS = {
     "GDAL_PAM_ENABLED": "NO",
@@ -57,8 +65,8 @@ class Header:
     """Rows of pixels."""
     width: int
     """Columns of pixels."""
-    n_bands: int
-    """Number of bands."""
+    numbers: tuple[int, ...]
+    """1-based numbers of its bands in the file; an alpha band is none."""
     dtype: str
     """NumPy name of the pixel type; of all bands alike."""
     nodata: float | None
@@ -75,8 +83,15 @@ class Header:
     """Rows and columns of an internal block."""
     layout: str
     """Driver and compression, as ``GTiff/deflate``."""
+    scaling: tuple[tuple[float, float], ...]
+    """Declared (scale, offset) of each band; they are not applied."""
     masked: bool
-    """Whether the file carries a mask of its own beside nodata."""
+    """Whether the file carries a mask of its own beside nodata, or an alpha band."""
+
+    @property
+    def n_bands(self) -> int:
+        """Number of bands."""
+        return len(self.numbers)
 
     @property
     def is_referenced(self) -> bool:
@@ -176,33 +191,39 @@ def read_header(path: Path) -> Header:
     Raises
     ------
     InputError
-        Where the file cannot be opened, is cut off, holds other than integers or real numbers, or declares blocks
-        that no memory should be asked for.
+        Where the file cannot be opened, is cut off, holds several images or other than integers or real numbers, has
+        its mask in a file beside it, or declares blocks that no memory should be asked for.
+
+    Notes
+    -----
+    Reads no pixels, but for a sample of a band that may be alpha.
     """
-    from rasterio.enums import MaskFlags
     from rasterio.errors import NotGeoreferencedWarning
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with open_raster(path) as source:
+            _check_alone(path, source)
             _check_numbers(path, source)
             _check_whole(path, source)
-            flags = source.mask_flag_enums[0]
+            alpha = _alpha(source)
+            numbers = tuple(i for i in source.indexes if i != alpha)
             compression = source.compression.value.lower() if source.compression else "none"
             return Header(
                 path=path,
                 height=source.height,
                 width=source.width,
-                n_bands=source.count,
+                numbers=numbers,
                 dtype=source.dtypes[0],
                 nodata=None if source.nodata is None else float(source.nodata),
                 crs=source.crs.to_wkt(version="WKT2_2019") if source.crs else None,
                 transform=tuple(source.transform)[:6],
-                descriptions=tuple((text or "").strip() or None for text in source.descriptions),
+                descriptions=tuple((source.descriptions[i - 1] or "").strip() or None for i in numbers),
                 tags=dict(source.tags()),
                 block=source.block_shapes[0],
                 layout=f"{source.driver}/{compression}",
-                masked=MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags,
+                scaling=tuple((source.scales[i - 1], source.offsets[i - 1]) for i in numbers),
+                masked=alpha is not None or _has_mask(source),
             )
 
 
@@ -242,8 +263,41 @@ def read_box(
 def read_mask(path: Path, box: Box, *, shape: tuple[int, int], flipped: bool = False) -> npt.NDArray[np.bool_]:
     """Read a window of the mask that a file carries: bool (row, col), True where the pixel counts."""
     with open_raster(path) as source:
-        mask = source.read_masks(1, window=_window(source, path, box, shape, flipped=flipped)) > 0
-    return mask[::-1] if flipped else mask  # type: ignore[no-any-return]
+        mask = mask_in(source, _window(source, path, box, shape, flipped=flipped))
+    return mask[::-1] if flipped else mask
+
+
+def mask_in(source: Any, window: Any) -> npt.NDArray[np.bool_]:
+    """Return where neither the mask nor the alpha band of an open file that has one hides a pixel: bool (row, col)."""
+    has_mask = _has_mask(source)
+    alpha = _alpha(source, sure=not has_mask)
+    seen = np.ones((window.height, window.width), np.bool_) if alpha is None else source.read(alpha, window=window) > 0
+    return seen & (source.read_masks(1, window=window) > 0) if has_mask else seen
+
+
+def _has_mask(source: Any) -> bool:
+    from rasterio.enums import MaskFlags
+
+    flags = source.mask_flag_enums[0]
+    return MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
+
+
+def _alpha(source: Any, *, sure: bool = False) -> int | None:
+    """Return the 1-based number of the alpha band of an open file, or None; ``sure``: what is called so is one."""
+    from rasterio.enums import ColorInterp
+    from rasterio.windows import Window
+
+    if source.count < 2 or ColorInterp.alpha not in source.colorinterp:
+        return None
+    number = int(source.colorinterp.index(ColorInterp.alpha)) + 1
+    name = source.descriptions[number - 1]
+    if sure or (name and "alpha" not in name.casefold()):
+        return number if sure else None
+    rows = np.unique(np.linspace(0, source.height - 1, ALPHA_ROWS).astype(int))
+    sample = np.stack([source.read(number, window=Window(0, int(row), source.width, 1)) for row in rows])
+    seen = sample[sample != 0]
+    full = (255, np.iinfo(sample.dtype).max) if sample.dtype.kind in "ui" else (1, 255)
+    return number if seen.size == 0 or np.isin(seen, full).mean() >= 0.5 else None
 
 
 def _window(source: Any, path: Path, box: Box, shape: tuple[int, int], *, flipped: bool) -> Any:
@@ -256,6 +310,22 @@ def _window(source: Any, path: Path, box: Box, shape: tuple[int, int], *, flippe
         )
     row = source.height - box.row - box.height if flipped else box.row
     return Window(box.col, row, box.width, box.height)
+
+
+def _check_alone(path: Path, source: Any) -> None:
+    """Raise `InputError` where a file holds several images, or its mask lies in a file beside it."""
+    mask = path.with_name(path.name + ".msk")
+    if mask.exists():
+        raise InputError(
+            f"the mask of {shown(path)} lies in a file of its own, {mask.name}, which is not read: holes would be taken"
+            " for land; put it inside (gdal_translate --config GDAL_TIFF_INTERNAL_MASK YES IN.tif OUT.tif)"
+        )
+    pages = len(source.subdatasets) if source.driver == "GTiff" else 0
+    if pages > 1:
+        raise InputError(
+            f"{shown(path)} holds {pages} images (pages), of which only the first would be read: split it into a file "
+            f"each (gdal_translate GTIFF_DIR:2:{path.name} OUT.tif)"
+        )
 
 
 def _check_numbers(path: Path, source: Any) -> None:
@@ -284,15 +354,15 @@ def _check_whole(path: Path, source: Any) -> None:
 
 
 def _tiff_end(source: Any) -> int:
-    """Return the byte after the last row of blocks, which writers put last."""
+    """Return the byte after the block that lies last in the file, wherever in the image it is."""
     rows, cols = source.block_shapes[0]
-    last = (source.height - 1) // rows
     bands = range(1, 2 if str(source.interleaving).endswith("pixel") else source.count + 1)
     end = 0
     for band in bands:
-        for col in range((source.width - 1) // cols + 1):
+        for block in product(range((source.width - 1) // cols + 1), range((source.height - 1) // rows + 1)):
             offset, length = (
-                source.get_tag_item(f"BLOCK_{name}_{col}_{last}", "TIFF", bidx=band) for name in ("OFFSET", "SIZE")
+                source.get_tag_item(f"BLOCK_{name}_{block[0]}_{block[1]}", "TIFF", bidx=band)
+                for name in ("OFFSET", "SIZE")
             )
             if offset and length:
                 end = max(end, int(offset) + int(length))

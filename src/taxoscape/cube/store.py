@@ -2,9 +2,9 @@
 
 Layout: a group with the arrays ``scenes`` (time, band, y, x; chunks of one date, all bands, a square of pixels),
 ``valid`` (time, y, x; the same chunks) and the coordinates. Every chunk carries a checksum, because the default codecs
-let flipped bits through, and every chunk is stored, also an empty one, because a missing chunk reads as zeros: reading
-counts them first. Band names are an attribute besides, since Zarr has no settled type for text; xarray still opens the
-group as it is.
+let flipped bits through, and every chunk is stored, also an empty one, because a missing chunk reads as zeros: opening
+counts them, and reading looks for those it needs. Band names are an attribute besides, since Zarr has no settled type
+for text; xarray still opens the group as it is.
 
 Writing goes to ``<path>.part`` and ends with one rename. A small journal in it says how many blocks are done, and of
 which source; a second call goes on from there. A block covers whole chunks, so what is written twice is written alike.
@@ -19,6 +19,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,7 +28,7 @@ import xarray as xr
 
 from taxoscape.contracts import CUBE_DIMS, check_cube, spatial_ref
 from taxoscape.cube.box import Box, blocks
-from taxoscape.cube.lazy import assemble
+from taxoscape.cube.lazy import assemble, axis_attributes, is_straight
 from taxoscape.cube.wording import shortened, shown
 from taxoscape.errors import InputError
 from taxoscape.files import write_text
@@ -62,7 +63,7 @@ def write_cube(
     block_px
         Edge of a chunk in pixels.
     overwrite
-        Whether a store that is there already gives way; only once the new one is whole.
+        Whether a store that is there already gives way, whatever it holds; only once the new one is whole.
     track
         Told of each block.
 
@@ -74,7 +75,7 @@ def write_cube(
     Raises
     ------
     InputError
-        Where something else lies at the path, or a file of the cube cannot be read.
+        Where something else lies at the path (with ``overwrite``: a file), or a file of the cube cannot be read.
 
     Notes
     -----
@@ -84,6 +85,8 @@ def write_cube(
     check_cube(cube)
     target = Path(path)
     identity = _identity(cube, block_px)
+    if target.is_file():
+        raise InputError(f"{shown(target)} is a file, a cube is a folder: take it away or choose another place")
     if target.exists() and not overwrite:
         if identity is not None and is_stored_cube(target) and _attributes(target).get("identity") == identity:
             _check_chunks(target)
@@ -179,8 +182,10 @@ class _Stored:
         return self._get("valid", (time, *box.slices))
 
     def _get(self, name: str, key: tuple[Any, ...]) -> npt.NDArray[Any]:
+        array = self.scenes if name == "scenes" else self.mask
         try:
-            return np.asarray((self.scenes if name == "scenes" else self.mask)[key])
+            self._look_for_chunks(array, name, key)
+            return np.asarray(array[key])
         except (RuntimeError, ValueError, OSError) as error:
             where = (
                 f"date {key[0] + 1}, rows {key[-2].start} to {key[-2].stop}, columns {key[-1].start} to {key[-1].stop}"
@@ -189,6 +194,17 @@ class _Stored:
                 f"{shown(self.folder)} is damaged in '{name}', {where} ({error}): delete it and make it anew "
                 "(taxoscape cube)"
             ) from error
+
+    def _look_for_chunks(self, array: zarr.Array[Any], name: str, key: tuple[Any, ...]) -> None:
+        """Raise `FileNotFoundError` where a chunk of a window is not there."""
+        rows, cols = (
+            range(s.start // n, (s.stop - 1) // n + 1) for s, n in zip(key[-2:], array.chunks[-2:], strict=True)
+        )
+        band = () if name == "valid" else (0,)
+        for row, col in product(rows, cols):
+            chunk = "/".join(["c", *map(str, (key[0], *band, row, col))])
+            if not (self.folder / name / chunk).is_file():
+                raise FileNotFoundError(f"the chunk {chunk} is lost")
 
 
 def _jobs(cube: xr.DataArray, block_px: int) -> list[tuple[int, Box]]:
@@ -244,16 +260,19 @@ def _coordinates(cube: xr.DataArray, lattice: Lattice) -> dict[str, tuple[npt.ND
     return {
         "time": (count, ("time",), {"units": f"{_UNITS[unit]} since 1970-01-01", "calendar": "proleptic_gregorian"}),
         "band": (numbers, ("band",), {"long_name": "number of the band; names are in the group's attribute 'bands'"}),
-        "y": (y, ("y",), {"standard_name": "projection_y_coordinate"}),
-        "x": (x, ("x",), {"standard_name": "projection_x_coordinate"}),
+        "y": (y, ("y",), axis_attributes(lattice)["y"]),
+        "x": (x, ("x",), axis_attributes(lattice)["x"]),
         "spatial_ref": (np.asarray(reference), (), attributes),
     }
 
 
 def _identity(cube: xr.DataArray, block_px: int) -> str | None:
-    """Return a digest of all that decides what is written, or None where the source's content is not known."""
+    """Return a digest of all that decides what is written, or None where the source's content is not known.
+
+    It is known only of a cube, or a part of one, whose pixels and mask are still read from the files.
+    """
     source = cube.encoding.get("source_digest")
-    if source is None:
+    if source is None or not is_straight(cube):
         return None
     sha = hashlib.sha256(f"{FORMAT} {block_px} {WRITE_BYTES} {source} {cube.shape} {cube.dtype}".encode())
     for name in ("time", "y", "x"):

@@ -223,18 +223,25 @@ def refine_encoder(
     """
     reader = as_reader(cube, encoder.tile_size)
     refine = refine or RefineSettings()
-    triplets = refinement_triplets(grid, labels, counts, refine=refine, rng=rng)
+    settings = refinement_settings(encoder, settings, refine)
+    triplets = refinement_triplets(grid, labels, counts, settings=settings, refine=refine, rng=rng)
     return train(
-        reader, triplets, refinement_settings(encoder, settings, refine), rng=rng, start=encoder, state=state,
+        reader, triplets, settings, rng=rng, start=encoder, state=state,
         device=device,
     )  # fmt: skip
 
 
 def refinement_triplets(
-    grid: Grid, labels: npt.ArrayLike, counts: npt.ArrayLike, *, refine: RefineSettings, rng: int
+    grid: Grid,
+    labels: npt.ArrayLike,
+    counts: npt.ArrayLike,
+    *,
+    settings: EncoderSettings,
+    refine: RefineSettings,
+    rng: int,
 ) -> Triplets:
-    """Draw the triplets of `refine_encoder`."""
-    per_date = refine.per_date(np.shape(counts)[1])
+    """Draw the triplets of `refine_encoder`; ``settings`` are those of `refinement_settings`."""
+    per_date = refine.per_date(np.shape(counts)[1], settings.triplets)
     return cluster_triplets(grid, labels, counts, per_date=per_date, rng=np.random.default_rng([rng, 4]))
 
 

@@ -70,7 +70,9 @@ def _seconds(plan: CubePlan, grid: Grid, settings: Settings) -> dict[str, float]
         "cluster": kmeans + (14 * 3 * 20 * flat * 16 / 2e9 if settings.zones.zones == "auto" else 0),
     }
     if refine.refine:
-        result["refine"] = step * refine.per_date(times) * times * refine.epochs + embed * tiles + kmeans
+        result["refine"] = (
+            step * refine.per_date(times, encoder.triplets) * times * refine.epochs + embed * tiles + kmeans
+        )
     return result
 
 

@@ -201,13 +201,14 @@ def refine(context: Context) -> Outcome:
     labels, counts = zones["labels"].to_numpy(), zones["counts"].to_numpy()
     unfinished = context.work / "encoder.safetensors"
     if not unfinished.exists():
-        triplets = refinement_triplets(grid, labels, counts, refine=settings.refine, rng=seed)
+        training = refinement_settings(first, None, settings.refine)
+        triplets = refinement_triplets(grid, labels, counts, settings=training, refine=settings.refine, rng=seed)
         state = train_to_end(
             lambda state: refine_encoder(
                 reader, first, grid, labels, counts, refine=settings.refine, rng=seed, state=state,
                 device=str(settings.run.device),
             ),
-            total_steps(triplets, refinement_settings(first, None, settings.refine)),
+            total_steps(triplets, training),
             context.work / "state.safetensors",
             device=settings.run.device,
             track=context.track,

@@ -20,6 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,6 +93,8 @@ class Region:
             raise InputError(f"there is no sensor '{self.sensor}': take one of {', '.join(CAMERAS)} (sensor)")
         if not 0 <= self.clouds <= 1:
             raise InputError(f"the share of clouds is between 0 and 1, not {self.clouds} (clouds)")
+        if hasattr(self.dates, "__index__"):  # NumPy's whole numbers too
+            object.__setattr__(self, "dates", index(self.dates))
         if isinstance(self.dates, int):
             if self.dates < 1:
                 raise InputError(f"a region has at least one date, not {self.dates} (dates)")

@@ -119,10 +119,9 @@ def refine(
     grid = check_zones(zones)
     settings, seed = settings or RefineSettings(), seed_of(rng)
     labels, counts = zones["labels"].to_numpy(), zones["counts"].to_numpy()
-    total = total_steps(
-        refinement_triplets(grid, labels, counts, refine=settings, rng=seed),
-        refinement_settings(encoder, None, settings),
-    )
+    training = refinement_settings(encoder, None, settings)
+    triplets = refinement_triplets(grid, labels, counts, settings=training, refine=settings, rng=seed)
+    total = total_steps(triplets, training)
     steps = refine_encoder(cube, encoder, grid, labels, counts, refine=settings, rng=seed, device=device)
     (state,) = deque(track(steps, "training on zones", total), maxlen=1)
     min_valid = float(zones.attrs["min_valid"])

@@ -1,0 +1,82 @@
+"""A cube that is read in place: ``cube.json``, the plan of it and what its files were when it was made.
+
+Later stages read the files anew, so a file that has become another one since would mix two states of a region. Size
+and time of change tell that at once; where only the time differs, the content decides if its sha256 is known.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from taxoscape.cube.fingerprint import fingerprint
+from taxoscape.cube.planned import CubePlan, plan_from_json, plan_to_json
+from taxoscape.cube.wording import shown
+from taxoscape.errors import InputError
+from taxoscape.files import write_text
+
+
+def write_pointer(path: Path, plan: CubePlan, sums: Mapping[str, str] | None = None) -> None:
+    """Write a plan and the state of its files.
+
+    Parameters
+    ----------
+    path
+        Where to.
+    plan
+        What is read in place.
+    sums
+        sha256 of the files by path, where it is known.
+
+    Raises
+    ------
+    InputError
+        Where a file is gone.
+    """
+    state = {file.path: [*_state(Path(file.path)), (sums or {}).get(file.path)] for file in plan.files}
+    write_text(path, json.dumps({**json.loads(plan_to_json(plan)), "state": state}, indent=1))
+
+
+def read_pointer(path: Path) -> CubePlan:
+    """Read the plan that `write_pointer` wrote.
+
+    Raises
+    ------
+    InputError
+        Where it is no such plan, or one of its files is gone or was changed since; the file is named.
+
+    Notes
+    -----
+    Looks at each file without opening it; one with another time of change, but of the same size, is read whole.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{shown(path)} cannot be read: {error}") from None
+    plan = plan_from_json(text)
+    state: dict[str, list[Any]] = json.loads(text).get("state", {})
+    for name, (size, changed, checksum) in state.items():
+        file = Path(name)
+        mend = f"put it back as it was, or begin anew (taxoscape run {shown(path.parent / 'run.toml')} --overwrite)"
+        if not file.exists():
+            raise InputError(f"the scene {shown(file)} is gone, which {shown(path)} reads in place: {mend}")
+        now = _state(file)
+        if now == (size, changed):
+            continue
+        if now[0] != size or checksum is None or fingerprint([file])[name] != checksum:
+            raise InputError(
+                f"the scene {shown(file)}, which {shown(path)} reads in place, was changed since: what was made of it "
+                f"before and what will be would not fit; {mend}"
+            )
+    return plan
+
+
+def _state(file: Path) -> tuple[int, int]:
+    """Return (size in bytes, time of change in ns) of a file."""
+    try:
+        status = file.stat()
+    except OSError as error:
+        raise InputError(f"{shown(file)} cannot be read: {error.strerror}") from None
+    return status.st_size, status.st_mtime_ns
