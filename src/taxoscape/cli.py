@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -28,6 +29,8 @@ log = logging.getLogger("taxoscape")
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+INTERRUPTED = 130
+"""Exit code of an interrupt, as shells have it."""
 QUIET_SECONDS = 2.0
 """A step shorter than this shows no bar."""
 
@@ -36,7 +39,15 @@ _TYPES: dict[str, Any] = {"integer": click.INT, "number": click.FLOAT}
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    sys.exit(run_command(sys.argv[1:]))
+    code = run_command(sys.argv[1:])
+    if code == INTERRUPTED:
+        # An interrupt that came inside an `exec` (as dataclasses and imports do) makes Python end itself by a signal,
+        # although it was caught, and the exit code would be lost.
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run_command(arguments: list[str]) -> int:
@@ -51,7 +62,7 @@ def run_command(arguments: list[str]) -> int:
     except click.ClickException as error:
         return _complain(error.format_message() + _hint(error), 2)
     except (click.Abort, KeyboardInterrupt):
-        return _complain("interrupted; run the same command again to go on", 130)
+        return _complain("interrupted; run the same command again to go on", INTERRUPTED)
     except BrokenPipeError:
         return 0
     except Exception as error:

@@ -168,25 +168,28 @@ def settle(values: Float32, counts: Bool, start: Partition) -> Partition:
     the row farthest from its centre.
     """
     k, times, features = len(start.centres), *values.shape[1:]
-    labels, centres = start.labels, start.centres.reshape(k, times, features)
-    rows, inertia = np.arange(len(values)), np.inf
-    share = counts.sum(axis=1) / times
-    known = np.where(counts[:, :, None], values, 0).reshape(len(values), -1)
+    middle = start.centres.mean(axis=0).reshape(times, features)  # distances are taken from near zero: digits are kept
+    known = np.where(counts[:, :, None], values - middle, 0).astype(np.float32).reshape(len(values), -1)
     seen = counts.astype(np.float32)
+    norms = np.einsum("ij,ij->i", known, known)[:, None]
+    centres = start.centres.reshape(k, times, features) - middle
+    labels, rows = start.labels, np.arange(len(values))
     for _ in range(MAX_ITERATIONS):
         member = np.eye(k, dtype=np.float32)[labels]
         dates = (member.T @ seen)[:, :, None]
         sums = (member.T @ known).reshape(centres.shape)
         centres = np.where(dates > 0, sums / np.maximum(dates, 1), centres).astype(np.float32)
-        squares = share[:, None] * flat_distances(values, counts, centres).astype(np.float64) ** 2
+        squares = norms - known @ (2 * centres.reshape(k, -1)).T + seen @ np.square(centres).sum(axis=2).T
         nearest = squares.argmin(axis=1)
         for empty in np.setdiff1d(np.arange(k), nearest):
             lonely = np.bincount(nearest, minlength=k)[nearest] == 1
-            nearest[np.where(lonely, -1, squares[rows, nearest]).argmax()] = empty
-        inertia = float(squares[rows, nearest].sum())
+            nearest[np.where(lonely, -np.inf, squares[rows, nearest]).argmax()] = empty
         if np.array_equal(nearest, labels):
             break
         labels = nearest
+    centres = (centres + middle).astype(np.float32)
+    exact = flat_distances(values, counts, centres)[rows, labels].astype(np.float64) ** 2
+    inertia = float((exact * counts.sum(axis=1) / times).sum())
     return Partition(labels=labels, centres=centres.reshape(k, -1), inertia=inertia)
 
 

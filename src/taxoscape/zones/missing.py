@@ -90,7 +90,9 @@ def flat_distances(values: Float32, counts: Bool, centroids: Float32) -> Float32
     for part in _blocks(values):
         seen = counts[part]
         known = np.where(seen[:, :, None], values[part] - centre, 0).reshape(len(seen), -1)
-        squares = np.square(known).sum(axis=1)[:, None] + seen @ norms - 2 * known @ targets.reshape(len(targets), -1).T
+        squares = (
+            np.square(known).sum(axis=1)[:, None] + seen @ norms - known @ (2 * targets.reshape(len(targets), -1)).T
+        )
         scaled = squares * (times / np.maximum(seen.sum(axis=1), 1))[:, None]
         result[part] = np.where(np.any(seen, axis=1, keepdims=True), np.sqrt(np.maximum(scaled, 0)), np.nan)
     return result
