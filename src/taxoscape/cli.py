@@ -8,6 +8,7 @@ Exit codes: 0 done; 2 wrong use or bad input; 1 a fault of ours; 130 interrupted
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
 import os
@@ -53,6 +54,9 @@ def main() -> None:
 def run_command(arguments: list[str]) -> int:
     """Run one command and return its exit code; every error that a user can cause is one line on stderr."""
     debug = "--debug" in arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a sign shows another
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
     try:
@@ -174,7 +178,7 @@ def _begin(scenes: tuple[str, ...], out: Path | None, given: dict[str, Any], *, 
         click.echo(describe_plan(request))
         return
     _listen(quiet=given["quiet"])
-    folder = prepare(request, folder_path, overwrite=given["overwrite"])
+    folder = prepare(request, folder_path, overwrite=given["overwrite"], track=_Tracker(quiet=given["quiet"]))
     names = [stage.name for stage in STAGES] if everything else ["cube"]
     pipeline.advance(folder, names, track=_Tracker(quiet=given["quiet"]))
     click.echo(f"report: {folder / 'report.html'}" if everything else f"run folder: {folder.path}")

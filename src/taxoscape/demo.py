@@ -11,6 +11,7 @@ from taxoscape.analysis.agreement import agreement
 from taxoscape.analysis.baselines import tile_means
 from taxoscape.contracts import grid_of
 from taxoscape.cube.labels import read_labels_on_grid
+from taxoscape.errors import RunFolderError
 from taxoscape.files import write_text
 from taxoscape.progress import Track, silent
 from taxoscape.run.evaluate import evaluate_run
@@ -76,6 +77,7 @@ def run_demo(out: str | Path, *, seed: int = 0, size: int = 2000, zones: int = 8
     """
     home = Path(out)
     region = Region(seed=seed, height=size, width=size, n_zones=zones)
+    _refuse_other_demo(region, home)
     truth = _make_region(region, home, track)
     explicit = {
         "grid": {"tile_size": TILE_SIZE},
@@ -88,6 +90,7 @@ def run_demo(out: str | Path, *, seed: int = 0, size: int = 2000, zones: int = 8
     write_text(home / "scores.json", json.dumps(scores, indent=1) + "\n")
     settings, _, _ = read_run(folder)
     report = write_run_report(folder, settings, scores=scores)
+    folder.renew("publish")
     return DemoResult(report=report, scores=scores)
 
 
@@ -111,10 +114,24 @@ def score(folder: RunFolder, truth: Path, *, min_share: float = MIN_SHARE, track
     return scores
 
 
+def _refuse_other_demo(region: Region, home: Path) -> None:
+    """Refuse a folder with a demo of another region: its run would stand on scenes that it was not made from."""
+    note = home / "region.json"
+    if (home / "run" / "run.toml").exists() and not (
+        note.is_file() and note.read_text(encoding="utf-8") == _note(region)
+    ):
+        raise RunFolderError(f"{home} holds a demo of another region (seed, size): give another --out, or delete it")
+
+
+def _note(region: Region) -> str:
+    """Return what tells one region from another."""
+    return json.dumps({"generator": GENERATOR_VERSION, "region": repr(region)})
+
+
 def _make_region(region: Region, home: Path, track: Track) -> Path:
     """Write the region unless just this one is there; return the path of its truth."""
     note = home / "region.json"
-    meant = json.dumps({"generator": GENERATOR_VERSION, "region": repr(region)})
+    meant = _note(region)
     truth = home / "truth" / "truth.tif"
     if note.is_file() and note.read_text(encoding="utf-8") == meant and truth.is_file():
         return truth

@@ -7,7 +7,9 @@ and time of change tell that at once; where only the time differs, the content d
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,8 @@ def write_pointer(path: Path, plan: CubePlan, sums: Mapping[str, str] | None = N
     InputError
         Where a file is gone.
     """
-    state = {file.path: [*_state(Path(file.path)), (sums or {}).get(file.path)] for file in plan.files}
+    state = {_from(path, file.path): [*_state(Path(file.path)), (sums or {}).get(file.path)] for file in plan.files}
+    plan = replace(plan, files=tuple(replace(file, path=_from(path, file.path)) for file in plan.files))
     write_text(path, json.dumps({**json.loads(plan_to_json(plan)), "state": state}, indent=1))
 
 
@@ -55,22 +58,33 @@ def read_pointer(path: Path) -> CubePlan:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{shown(path)} cannot be read: {error}") from None
+    home = path.resolve().parent
     plan = plan_from_json(text)
+    plan = replace(plan, files=tuple(replace(file, path=os.path.normpath(home / file.path)) for file in plan.files))
     state: dict[str, list[Any]] = json.loads(text).get("state", {})
     for name, (size, changed, checksum) in state.items():
-        file = Path(name)
+        file = home / name
+        file = Path(os.path.normpath(file))
         mend = f"put it back as it was, or begin anew (taxoscape run {shown(path.parent / 'run.toml')} --overwrite)"
         if not file.exists():
             raise InputError(f"the scene {shown(file)} is gone, which {shown(path)} reads in place: {mend}")
         now = _state(file)
         if now == (size, changed):
             continue
-        if now[0] != size or checksum is None or fingerprint([file])[name] != checksum:
+        if now[0] != size or checksum is None or fingerprint([file])[str(file)] != checksum:
             raise InputError(
                 f"the scene {shown(file)}, which {shown(path)} reads in place, was changed since: what was made of it "
                 f"before and what will be would not fit; {mend}"
             )
     return plan
+
+
+def _from(pointer: Path, file: str) -> str:
+    """Return the path of a file from the folder of a pointer, so that both can be moved together."""
+    try:
+        return Path(os.path.relpath(file, pointer.resolve().parent)).as_posix()
+    except ValueError:  # another drive
+        return file
 
 
 def _state(file: Path) -> tuple[int, int]:

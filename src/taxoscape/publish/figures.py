@@ -33,8 +33,8 @@ __all__ = [
 
 WIDTH = 10.0
 """Width of a figure in inches."""
-LEFT, RIGHT, BOTTOM, TOP = 0.58, 0.22, 0.62, 0.66
-"""Room around a map in inches: coordinates, nothing, coordinates, title and scale."""
+LEFT, RIGHT, BOTTOM, TOP = 0.58, 0.22, 0.62, 0.86
+"""Room around a map in inches: coordinates, nothing, coordinates, a title of two lines and the scale."""
 MOST_DATES = 10
 """Dates that a strip shows."""
 MOST_STRIPS = 20

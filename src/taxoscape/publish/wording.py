@@ -62,7 +62,7 @@ METRICS: dict[str, MetricText] = {
     ),
     "stability_ari": MetricText(
         label="Stability",
-        meaning="Agreement between zones found from different random starts, as adjusted Rand index: 1 is the same.",
+        meaning="Agreement between zones found from random halves of the tiles, as adjusted Rand index: 1 is the same.",
     ),
     "ari_geographic_refined": MetricText(
         label="Agreement of first and refined zones",

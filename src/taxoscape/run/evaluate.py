@@ -10,7 +10,9 @@ from taxoscape.contracts import check_zones
 from taxoscape.cube.labels import read_labels_on_grid
 from taxoscape.errors import InputError, RunFolderError
 from taxoscape.run.folder import RunFolder
+from taxoscape.run.request import read_run
 from taxoscape.run.store import read_zones
+from taxoscape.run.table import digests
 
 
 def evaluate_run(folder: RunFolder, truth: str | Path, *, min_share: float = 0.5) -> dict[str, Any]:
@@ -41,8 +43,15 @@ def evaluate_run(folder: RunFolder, truth: str | Path, *, min_share: float = 0.5
     if not 0 <= min_share <= 1:
         raise InputError(f"--min-share is a share between 0 and 1, not {min_share}")
     refined, geographic = folder / "partition.zarr", folder / "partition_geographic.zarr"
-    if not geographic.exists():
-        raise RunFolderError(f"{folder.path} has no zones yet: run  taxoscape run {folder / 'run.toml'}")
+    settings, _, inputs = read_run(folder)
+    current = digests(settings, inputs)
+    for stage in ("cluster", "refine"):
+        fault = folder.fault(stage, current[stage])
+        if fault is not None:
+            raise RunFolderError(
+                f"{folder.path} has no zones of its present settings ({stage}: {fault}): run  taxoscape run "
+                f"{folder / 'run.toml'}"
+            )
     last = read_zones(refined if refined.exists() else geographic)
     labels = read_labels_on_grid(truth, check_zones(last), min_share=min_share)
     result: dict[str, Any] = {**agreement(last["labels"].to_numpy(), labels), "min_share": min_share}

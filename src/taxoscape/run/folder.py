@@ -26,7 +26,7 @@ LOG_FILE = "run.log"
 STAGES_FOLDER = "stages"
 WORK_FOLDER = ".work"
 HASHED_BYTES = 64 * 2**20
-"""Files up to this size are checked by content when a stage is skipped, larger ones by size."""
+"""Files and folders up to this size are checked by content when a stage is skipped, larger ones by size."""
 
 
 class RunFolder:
@@ -97,9 +97,10 @@ class RunFolder:
         path = self / STAGES_FOLDER / f"{stage}.json"
         try:
             found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
+            whole = {"digest": str, "seconds": float | int, "outputs": dict, "notes": dict}
+            return found if all(isinstance(found[name], kind) for name, kind in whole.items()) else None
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
-        return found
 
     def finish(self, stage: str, digest: str, outputs: list[str], seconds: float, notes: Mapping[str, Any]) -> None:
         """Mark a stage as done: the last thing that a stage does."""
@@ -111,6 +112,12 @@ class RunFolder:
             "notes": dict(notes),
         }
         write_text(self / STAGES_FOLDER / f"{stage}.json", json.dumps(content, indent=1))
+
+    def renew(self, stage: str) -> None:
+        """Take what lies there now as what a finished stage made, where that was added to on purpose."""
+        marker = self.marker(stage)
+        if marker is not None:
+            self.finish(stage, marker["digest"], list(marker["outputs"]), marker["seconds"], marker["notes"])
 
     def is_done(self, stage: str, digest: str) -> bool:
         """Whether the stage was finished from just these settings and inputs, and what it made is still there."""
@@ -181,10 +188,17 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """Return what tells whether an output is still what it was: size and sha256, or files and bytes of a folder."""
+    """Return what tells whether an output, file or folder, is still what it was: its size and, unless huge, sha256."""
     if path.is_dir():
-        sizes = [entry.stat().st_size for entry in path.rglob("*") if entry.is_file()]
-        return {"files": len(sizes), "bytes": sum(sizes)}
+        files = sorted(entry for entry in path.rglob("*") if entry.is_file())
+        size = sum(entry.stat().st_size for entry in files)
+        about: dict[str, Any] = {"files": len(files), "bytes": size}
+        if size <= HASHED_BYTES:
+            sha = hashlib.sha256()
+            for entry in files:
+                sha.update(f"{entry.relative_to(path).as_posix()}\0".encode() + entry.read_bytes())
+            about["sha256"] = sha.hexdigest()
+        return about
     size = path.stat().st_size
     if size > HASHED_BYTES:
         return {"bytes": size}

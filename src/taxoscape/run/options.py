@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from taxoscape.errors import InputError
+
 Kind = Literal["integer", "number", "text", "list", "switch", "zones"]
 
 
@@ -159,7 +161,10 @@ def python_name(option: Option) -> str:
 
 def _read(option: Option, value: Any) -> Any:
     if option.kind == "list":
-        return tuple(part.strip() for part in value.split(",") if part.strip())
+        parts = tuple(part.strip() for part in value.split(",") if part.strip())
+        if not parts:
+            raise InputError(f"{option.flag} names nothing: give a list such as {option.metavar}, or leave it out")
+        return parts
     if option.kind == "zones":
         return int(value) if value.lstrip("+-").isdigit() else value
     return value

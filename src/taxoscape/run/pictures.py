@@ -88,8 +88,8 @@ def region_picture(cube: xr.DataArray, grid: Grid, share: npt.NDArray[Any], band
     height, width = grid.n_rows * grid.stride, grid.n_cols * grid.stride
     step = max(1, -(-max(height, width) // PICTURE_PX))
     rows, cols = _inside(row, height, cube.sizes["y"]), _inside(col, width, cube.sizes["x"])
-    part = cube.isel(time=time, y=slice(rows[0], rows[1], step), x=slice(cols[0], cols[1], step))
-    rgb = stretch(part.to_numpy()[bands], part["valid"].to_numpy())
+    part = cube.isel(time=time, band=bands, y=slice(rows[0], rows[1], step), x=slice(cols[0], cols[1], step))
+    rgb = stretch(part.to_numpy(), part["valid"].to_numpy())
     whole = Lattice.of(cube)
     bounds = (
         whole.x0 + cols[0] * whole.dx,

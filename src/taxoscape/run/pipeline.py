@@ -5,6 +5,7 @@ Nothing here computes: the work of each stage is in `taxoscape.run.work`, the ta
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -17,11 +18,14 @@ from typing import Any
 
 from taxoscape.config import Settings, differences, from_dict, to_dict
 from taxoscape.errors import InputError, RunFolderError
+from taxoscape.files import write_text
+from taxoscape.grid import Lattice
 from taxoscape.progress import Track, silent
 from taxoscape.run.folder import LOG_FILE, SETTINGS_FILE, RunFolder
+from taxoscape.run.prepare import refuse_impossible
 from taxoscape.run.request import OTHER_KEYS, Explicit, read_run, with_paths
 from taxoscape.run.table import NAMES, STAGES, Stage, check_owned, digests, stage_named
-from taxoscape.run.work import WORK, Context
+from taxoscape.run.work import WORK, Context, open_cube
 
 log = logging.getLogger("taxoscape")
 
@@ -88,6 +92,10 @@ def change(folder: RunFolder, name: str, explicit: Explicit) -> None:
         for section, values in given.items():
             document.setdefault(section, {}).update(values)
         sections = {key: value for key, value in document.items() if key not in OTHER_KEYS}
+        settings = from_dict(with_paths(sections, lambda path: os.path.normpath(base / path)))
+        if (folder / "cube.json").exists() or (folder / "cube.zarr").exists():
+            cube = open_cube(folder)
+            refuse_impossible(settings, Lattice.of(cube), tuple(str(band) for band in cube["band"].to_numpy()))
         document.update(to_dict(from_dict(sections)))
         folder.write_document(document)
 
@@ -141,15 +149,23 @@ def _do(
     work = folder.work(stage.name, digest)
     begun = time.monotonic()
     clock = work / "seconds"
-    before = float(clock.read_text()) if clock.is_file() else 0.0
+    before = _seconds_before(clock)
     context = Context(folder=folder, settings=settings, scenes=scenes, work=work, track=track)
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("default")
             outcome = WORK[stage.name](context)
-    except BaseException:
-        if work.is_dir():
-            clock.write_text(str(before + time.monotonic() - begun))
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            if work.is_dir():
+                write_text(clock, str(before + time.monotonic() - begun))
+        if isinstance(error, RuntimeError) and "decompress" in str(error):
+            for need in stage.needs:
+                folder.forget(need)
+            raise RunFolderError(
+                f"a result that the stage '{stage.name}' reads is damaged ({error}): run  taxoscape run "
+                f"{folder / SETTINGS_FILE}, which makes it anew"
+            ) from error
         raise
     seconds = before + time.monotonic() - begun
     said = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
@@ -162,6 +178,14 @@ def _do(
     folder.finish(stage.name, digest, list(outcome.outputs), seconds, {**outcome.notes, "warnings": said})
     folder.clear_work(stage.name)
     log.info("%-8s %s (%.1f s)", stage.name, outcome.summary, seconds)
+
+
+def _seconds_before(clock: Path) -> float:
+    """Return the seconds that earlier attempts at a stage took, 0 where that is not known."""
+    try:
+        return float(clock.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 0.0
 
 
 def _refuse_unmet(folder: RunFolder, stage: Stage, current: Mapping[str, str]) -> None:
@@ -177,12 +201,19 @@ def _refuse_unmet(folder: RunFolder, stage: Stage, current: Mapping[str, str]) -
             )
 
 
+class _LogFile(logging.FileHandler):
+    """A log file that keeps silent where it cannot be written to: what fails then is told by the stage."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Tell nobody."""
+
+
 @contextmanager
 def _logging_to(path: Path) -> Iterator[None]:
     """Write the log to a file as well, with the time and with what goes wrong."""
     from taxoscape import __version__
 
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _LogFile(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
     level = log.level
     log.addHandler(handler)

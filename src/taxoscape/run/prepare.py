@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -15,18 +16,20 @@ from taxoscape.cube.fingerprint import fingerprint
 from taxoscape.cube.plan import plan_cube
 from taxoscape.cube.planned import CubePlan
 from taxoscape.errors import InputError, RunFolderError
-from taxoscape.grid import Grid
-from taxoscape.run.folder import SETTINGS_FILE, RunFolder
+from taxoscape.grid import Grid, Lattice
+from taxoscape.progress import Track, silent
+from taxoscape.run.folder import RunFolder
+from taxoscape.run.pictures import picture_bands
 from taxoscape.run.request import ENCODERS, Request, read_run, with_paths
 from taxoscape.run.table import STAGES
 from taxoscape.run.work import check_encoder
 
+log = logging.getLogger("taxoscape")
+
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "xarray", "zarr", "rasterio", "pyproj")
 
 
-def prepare(
-    request: Request, out: str | Path, *, overwrite: bool = False, cache: dict[str, Any] | None = None
-) -> RunFolder:
+def prepare(request: Request, out: str | Path, *, overwrite: bool = False, track: Track = silent) -> RunFolder:
     """Make the run folder of a request, or find that the folder holds this very run.
 
     Parameters
@@ -37,8 +40,8 @@ def prepare(
         The run folder.
     overwrite
         Start anew where the folder holds another run; only files that taxoscape makes are deleted.
-    cache
-        Checksums of files seen before, see `taxoscape.cube.fingerprint.fingerprint`.
+    track
+        Told of the progress of reading the files' checksums.
 
     Raises
     ------
@@ -50,23 +53,24 @@ def prepare(
     folder = RunFolder(out)
     settings = resolve(request.explicit, request.preset)
     plan = plan_cube(request.scenes, settings.cube)
-    refuse_impossible(settings, plan)
+    refuse_impossible(settings, plan.lattice, plan.bands)
     with folder.locked():
         if folder.exists and not overwrite:
-            _refuse_other_run(folder, settings, plan)
+            _refuse_other_run(folder, settings, plan, track)
             return folder
         _refuse_foreign(folder)
         _clear(folder)
         settings = replace(settings, run=_settle_machine(settings))
-        inputs = fingerprint([file.path for file in plan.files], cache)
+        inputs = _fingerprint([file.path for file in plan.files], track)
+        _warn_of_other_inputs(request, plan, inputs)
         folder.write_document(_document(folder, request.scenes, settings, plan, inputs))
     return folder
 
 
-def refuse_impossible(settings: Settings, plan: CubePlan) -> Grid:
+def refuse_impossible(settings: Settings, lattice: Lattice, bands: tuple[str, ...]) -> Grid:
     """Raise `InputError` for what can be known to fail before anything is made; return the grid of tiles."""
     shape, encoder, zones = settings.grid, settings.encoder, settings.zones.zones
-    grid = Grid.over(plan.lattice, tile_size=shape.tile_size, stride=shape.stride, partial=shape.partial)
+    grid = Grid.over(lattice, tile_size=shape.tile_size, stride=shape.stride, partial=shape.partial)
     if zones != "auto" and zones > grid.n_tiles:
         raise InputError(f"{zones} zones were asked for, but the region has only {grid.n_tiles} tiles: lower --zones")
     if encoder.encoder in ENCODERS:
@@ -74,7 +78,13 @@ def refuse_impossible(settings: Settings, plan: CubePlan) -> Grid:
 
         check_network(encoder.network, tile_size=shape.tile_size, n_features=encoder.n_features)
     else:
-        _refuse_encoder(Path(encoder.encoder), plan.bands, shape.tile_size)
+        _refuse_encoder(Path(encoder.encoder), bands, shape.tile_size)
+    picture_bands(bands, settings.publish.rgb)
+    if settings.run.device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise InputError("no GPU can be used here: take --device cpu, or auto")
     return grid
 
 
@@ -89,7 +99,7 @@ def _refuse_encoder(path: Path, bands: tuple[str, ...], tile_size: int) -> None:
     check_encoder(load_encoder(path), path, bands, tile_size)
 
 
-def _refuse_other_run(folder: RunFolder, settings: Settings, plan: CubePlan) -> None:
+def _refuse_other_run(folder: RunFolder, settings: Settings, plan: CubePlan, track: Track) -> None:
     """Refuse to go on in a folder whose run has other settings or inputs than asked for, naming the differences."""
     old, _, inputs = read_run(folder)
     asked = replace(settings, run=replace(
@@ -106,7 +116,7 @@ def _refuse_other_run(folder: RunFolder, settings: Settings, plan: CubePlan) -> 
         f"date of {path}: {day} → {days[path]}" for path, day in inputs.dates.items() if days.get(path, day) != day
     ]
     if not found:
-        sums = fingerprint(sorted(now), None)
+        sums = _fingerprint(sorted(now), track)
         found = [f"scene changed: {path}" for path in sorted(now) if sums[path] != inputs[path]]
     if found:
         shown = "; ".join(found[:6]) + (f"; and {len(found) - 6} more" if len(found) > 6 else "")
@@ -116,14 +126,31 @@ def _refuse_other_run(folder: RunFolder, settings: Settings, plan: CubePlan) -> 
         )
 
 
+def _fingerprint(paths: Sequence[str], track: Track) -> dict[str, str]:
+    """Return the sha256 of files by path."""
+    return {path: fingerprint([path])[path] for path in track(paths, "checking the scenes", len(paths))}
+
+
+def _warn_of_other_inputs(request: Request, plan: CubePlan, inputs: Mapping[str, str]) -> None:
+    """Say where a run file is repeated on scenes that are no longer what it was made from."""
+    if request.inputs is None:
+        return
+    days = {file.path: str(file.date) for file in plan.files}
+    other = [
+        Path(path).name
+        for path, digest in request.inputs.items()
+        if inputs.get(path) != digest or days.get(path) != request.inputs.dates.get(path, days.get(path))
+    ]
+    if other:
+        shown = ", ".join(other[:3]) + (f" and {len(other) - 3} more" if len(other) > 3 else "")
+        log.warning("%s changed since the run file was written: this run will not repeat that one", shown)
+
+
 def _refuse_foreign(folder: RunFolder) -> None:
     """Refuse a folder with things in it that taxoscape did not make."""
     if folder.exists:
         return
-    known = {SETTINGS_FILE, ".lock", "run.log", "stages", ".work"} | {
-        name for stage in STAGES for name in stage.outputs
-    }
-    strange = sorted(entry.name for entry in folder.path.iterdir() if entry.name not in known)
+    strange = sorted(entry.name for entry in folder.path.iterdir() if entry.name != ".lock")
     if strange:
         raise RunFolderError(
             f"{folder.path} is no run folder and is not empty ({', '.join(strange[:3])}): give an empty or new --out"
@@ -134,7 +161,7 @@ def _clear(folder: RunFolder) -> None:
     for stage in STAGES:
         folder.forget(stage.name)
         folder.clear_work(stage.name)
-        folder.remove(list(stage.outputs))
+        folder.remove([name for output in stage.outputs for name in (output, f"{output}.part")])
 
 
 def _settle_machine(settings: Settings) -> RunSettings:

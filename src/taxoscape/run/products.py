@@ -12,6 +12,7 @@ import numpy as np
 
 from taxoscape.config import Settings, to_dict
 from taxoscape.contracts import grid_of
+from taxoscape.cube.wording import counted
 from taxoscape.grid import Grid
 from taxoscape.progress import Track, silent
 from taxoscape.publish.colour import SeriesColours, series_colours, zone_colours
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 Scores = Mapping[str, Mapping[str, float]]
 """NMI, ARI, purity and tiles scored, by the name of a partition."""
+
+FIGURES = ("figures/maps.png", "figures/strips.png", "figures/refinement.png")
+"""The figures of a run; the last only where it was refined."""
 
 FILES = (
     ("zones.tif", "the zones, one cell per tile, with colours and names: open it in QGIS"),
@@ -96,8 +100,7 @@ def write_products(folder: RunFolder, settings: Settings, *, track: Track = sile
     names = _map_names(result)
     figures = folder / "figures"
     figures.mkdir(exist_ok=True)
-    for old in figures.glob("*.png"):
-        old.unlink()
+    folder.remove(list(FIGURES))
     pictures = _Pictures.of(folder, settings)
     steps: list[Callable[[], object]] = [
         lambda: _write_maps(folder, result),
@@ -108,7 +111,7 @@ def write_products(folder: RunFolder, settings: Settings, *, track: Track = sile
     ]
     for step in track(steps, "maps and report", len(steps)):
         step()
-    return (*names, "figures", "report.html")
+    return (*names, *(name for name in FIGURES if (folder / name).exists()), "report.html")
 
 
 def write_run_report(folder: RunFolder, settings: Settings, *, scores: Scores) -> Path:
@@ -185,11 +188,12 @@ def _report(folder: RunFolder, settings: Settings, result: _Result, scores: Scor
     first, last, n_dates = str(times[0]), str(times[-1]), len(times)
     n_zones = sum(row.n_tiles > 0 for row in result.table)
     placed = int((result.labels > 0).sum())
+    span = f"from {first} to {last}" if n_dates > 1 else f"({first})"
     context = ReportContext(
-        title=f"{n_zones} land zones",
+        title=counted(n_zones, "land zone"),
         summary=(
-            f"{placed} tiles of {size} × {size} pixels, {area:,.4g} km², seen on {n_dates} dates from {first} to "
-            f"{last}, fall into {n_zones} zones by how they look through time. Nobody labelled anything: the zones "
+            f"{placed} tiles of {size} × {size} pixels, {area:,.4g} km², seen on {counted(n_dates, 'date')} {span}, "
+            f"fall into {counted(n_zones, 'zone')} by how they look through time. Nobody labelled anything: the zones "
             "come from the images and from where they lie.",
         ),
         facts=((f"{area:,.4g} km²", "area"), (f"{placed}", "tiles"), (str(n_dates), "dates"), (str(n_zones), "zones")),
@@ -203,7 +207,7 @@ def _report(folder: RunFolder, settings: Settings, result: _Result, scores: Scor
         warnings=[text for marker in markers.values() for text in marker.get("notes", {}).get("warnings", [])],
         notes=_notes(result, markers, metrics),
         settings=to_dict(settings),
-        versions={"taxoscape": document["taxoscape"], **document["versions"]},
+        versions={"taxoscape": document.get("taxoscape", "unknown"), **document.get("versions", {})},
         inputs=[ReportInput(file=Path(entry["path"]).name, date=entry["date"]) for entry in document["input"]],
         durations={name: marker["seconds"] for name, marker in markers.items() if "seconds" in marker},
         files=[(name, text) for name, text in FILES if (folder / name).exists()],
@@ -217,7 +221,7 @@ def _figures(folder: RunFolder) -> list[ReportFigure]:
     told = (
         ("maps.png", "The region, its zones, its likeness",
          "The region from above on its clearest date, the zones, and the likeness of tiles: the nearer two colours, "
-         "the more alike two tiles are through the year.",
+         "the more alike two tiles are through the dates.",
          "Three maps of the region: picture, zones, likeness of tiles."),
         ("strips.png", "What each zone looks like",
          "The tiles nearest to the mean of each zone, date by date, all under the same stretch.",

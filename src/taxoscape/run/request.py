@@ -38,6 +38,17 @@ def with_paths(sections: Explicit, change: Callable[[str], str]) -> dict[str, di
     return result
 
 
+class Inputs(dict[str, str]):
+    """The scene files of a run: sha256 by absolute path."""
+
+    dates: Mapping[str, str]
+    """When each was taken (ISO) by path, where ``run.toml`` tells."""
+
+    def __init__(self, sums: Mapping[str, str], dates: Mapping[str, str]) -> None:
+        super().__init__(sums)
+        self.dates = dates
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What a user asked for, before anything is looked at."""
@@ -48,6 +59,8 @@ class Request:
     """Settings given, by section."""
     preset: str = "fast"
     """Name of the preset underneath."""
+    inputs: Inputs | None = None
+    """The scene files that a ``run.toml`` was made from, where one is repeated."""
 
 
 def read_request(path: Path) -> tuple[Request, Path]:
@@ -70,13 +83,16 @@ def read_request(path: Path) -> tuple[Request, Path]:
         scenes = [scenes]
     if not isinstance(scenes, list) or not scenes or not all(isinstance(scene, str) for scene in scenes):
         raise InputError(f'{path} names no scenes: add a line such as  scenes = ["scenes/*.tif"]')
-    explicit = {key: value for key, value in document.items() if key not in OTHER_KEYS}
+    explicit = _sections(document, path)
     explicit = with_paths(explicit, lambda path: os.path.normpath(base / path))
+    if not isinstance(document.get("out", "run"), str) or not document.get("out", "run"):
+        raise InputError(f'{path}: out is the path of a run folder, as in  out = "run"')
     out = base / document["out"] if "out" in document else base if path.name == SETTINGS_FILE else base / path.stem
     request = Request(
         scenes=tuple(str(base / scene) for scene in scenes),
         explicit=explicit,
         preset=str(document.get("preset", "fast")),
+        inputs=_inputs(document, path) if "input" in document else None,
     )
     return request, out
 
@@ -105,35 +121,52 @@ def request_of(
     explicit = with_paths(explicit, os.path.abspath)
     if len(scenes) == 1 and scenes[0].endswith(".toml"):
         request, meant = read_request(Path(scenes[0]))
+        if preset is not None and request.inputs is not None:
+            raise InputError(
+                f"{scenes[0]} holds every setting of a run, which beat a preset: leave --preset out, or give the scenes"
+            )
         sections = {*request.explicit, *explicit}
         merged = {name: {**request.explicit.get(name, {}), **explicit.get(name, {})} for name in sections}
         return replace(request, explicit=merged, preset=preset or request.preset), Path(out) if out else meant
-    if out is None:
+    if not out:
         raise InputError("no run folder was given: add --out RUN")
     return Request(scenes=tuple(os.path.abspath(s) for s in scenes), explicit=explicit, preset=preset or "fast"), Path(
         out
     )
 
 
-class Inputs(dict[str, str]):
-    """The scene files of a run: sha256 by absolute path."""
-
-    dates: Mapping[str, str]
-    """When each was taken (ISO) by path, where ``run.toml`` tells."""
-
-    def __init__(self, sums: Mapping[str, str], dates: Mapping[str, str]) -> None:
-        super().__init__(sums)
-        self.dates = dates
-
-
 def read_run(folder: RunFolder) -> tuple[Settings, tuple[str, ...], Inputs]:
     """Return the settings, scenes (absolute paths) and inputs that ``run.toml`` holds."""
     document = folder.read_document()
-    sections = {key: value for key, value in document.items() if key not in OTHER_KEYS}
+    path = folder / SETTINGS_FILE
+    sections = _sections(document, path)
     base = folder.path.resolve()
     settings = from_dict(with_paths(sections, lambda path: os.path.normpath(base / path)))
-    scenes = tuple(os.path.normpath(base / scene) for scene in document.get("scenes", []))
-    entries = {os.path.normpath(base / entry["path"]): entry for entry in document.get("input", [])}
-    sums = {path: entry["sha256"] for path, entry in entries.items()}
-    dates = {path: str(entry["date"]) for path, entry in entries.items() if "date" in entry}
-    return settings, scenes, Inputs(sums, dates)
+    scenes = document.get("scenes", [])
+    if not isinstance(scenes, list) or not all(isinstance(scene, str) for scene in scenes):
+        raise InputError(f'{path}: scenes is a list of paths, as in  scenes = ["scenes/*.tif"]')
+    return settings, tuple(os.path.normpath(base / scene) for scene in scenes), _inputs(document, path)
+
+
+def _sections(document: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return the sections of settings of a run file."""
+    sections = {key: value for key, value in document.items() if key not in OTHER_KEYS}
+    for name, values in sections.items():
+        if not isinstance(values, Mapping):
+            raise InputError(f"{path}: {name} is no section of settings: write  [{name}]  and settings below it")
+    return sections
+
+
+def _inputs(document: Mapping[str, Any], path: Path) -> Inputs:
+    """Return the scene files that a run file lists, by absolute path."""
+    base = path.resolve().parent
+    try:
+        entries = {os.path.normpath(base / entry["path"]): entry for entry in document.get("input", [])}
+        sums = {file: str(entry["sha256"]) for file, entry in entries.items()}
+    except (TypeError, KeyError):
+        raise InputError(
+            f"{path}: an entry of [[input]] lacks its path or sha256: take the file as taxoscape wrote it, or start "
+            "anew with --overwrite"
+        ) from None
+    dates = {file: str(entry["date"]) for file, entry in entries.items() if "date" in entry}
+    return Inputs(sums, dates)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from taxoscape.embedding.tiles import TileReader
     from taxoscape.grid import Grid
     from taxoscape.progress import Track
+
+log = logging.getLogger("taxoscape")
 
 SAVE_SECONDS = 5.0
 """Seconds of training between two saved states, at least."""
@@ -51,7 +54,7 @@ def train_to_end(
     track, label
         Told of each step.
     """
-    before = TrainState.load(saved, device=device) if saved.exists() else None
+    before = _saved_state(saved, device)
     state = before
     last, cost = time.monotonic(), 0.0
     for state in track(steps(before), label, total, done=0 if before is None else before.step):
@@ -63,6 +66,17 @@ def train_to_end(
     if state is None:
         raise InputError("there is nothing to train on")
     return state
+
+
+def _saved_state(saved: Path, device: str) -> TrainState | None:
+    """Return a state saved before, or None where there is none or it is damaged: then training starts anew."""
+    if not saved.exists():
+        return None
+    try:
+        return TrainState.load(saved, device=device)
+    except InputError as error:
+        log.warning("the saved state of the training is damaged, it starts anew: %s", error)
+        return None
 
 
 def encode_to_end(

@@ -48,7 +48,8 @@ def create_series(
 
 def written(path: Path, number: int) -> bool:
     """Whether block ``number`` of a series store was written; ``valid`` is written last."""
-    return (path / "valid" / "c" / str(number) / "0").is_file()
+    chunk = path / "valid" / "c" / str(number) / "0"
+    return chunk.is_file() and chunk.stat().st_size > 0
 
 
 def finish_series(path: Path, grid: Grid, times: npt.NDArray[Any], attributes: dict[str, Any]) -> None:

@@ -73,7 +73,8 @@ STAGES: tuple[Stage, ...] = (
         also=("run.seed",),
         outputs=(
             "zones.tif", "zones.tif.aux.xml", "zones_geographic.tif", "zones_geographic.tif.aux.xml", "zones.qml",
-            "zones_geographic.qml", "zones.gpkg", "colours.tif", "figures", "report.html",
+            "zones_geographic.qml", "zones.gpkg", "colours.tif", "figures/maps.png", "figures/strips.png",
+            "figures/refinement.png", "report.html",
         ),
     ),
 )  # fmt: skip
