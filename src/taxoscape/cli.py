@@ -212,6 +212,25 @@ for _name, _text in (
     _add_stage(_name, _text)
 
 
+@app.command("import-weights")
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The encoder file to write.")
+@click.option("--tile-size", type=click.INT, default=100, show_default=True, help="Edge of a tile in pixels.")
+@click.option("--bands", default="", metavar="R,G,B", help="Names of the bands. [default: their numbers]")
+@click.option("--scale", type=click.FLOAT, default=255.0, show_default=True, help="What values are divided by.")
+@click.option("--offset", type=click.FLOAT, default=0.0, show_default=True, help="What is taken from values first.")
+@_common
+def import_weights(
+    checkpoint: Path, out: Path, tile_size: int, bands: str, scale: float, offset: float, quiet: bool, debug: bool
+) -> None:
+    """Turn published weights of the paper's TileNet, CHECKPOINT, into an encoder for `run --encoder`."""
+    from taxoscape.embedding.checkpoints import import_weights as read
+
+    names = tuple(name.strip() for name in bands.split(",") if name.strip())
+    read(checkpoint, tile_size=tile_size, bands=names, scale=scale, offset=offset).save(out)
+    click.echo(f"encoder: {out}")
+
+
 @app.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @_common

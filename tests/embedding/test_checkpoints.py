@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from taxoscape.cli import run_command
 from taxoscape.embedding.checkpoints import import_weights
 from taxoscape.embedding.encoder import load_encoder
 from taxoscape.embedding.networks import TileNet
@@ -214,3 +215,14 @@ def test_anything_else_is_refused_and_nothing_is_executed(name, message, tmp_pat
 def test_options_that_do_not_fit_are_refused(how, message, plain) -> None:
     with pytest.raises(InputError, match=message):
         import_weights(plain, **how)
+
+
+def test_the_command_writes_an_encoder_and_refuses_rubbish_in_one_line(plain, tmp_path, capsys) -> None:
+    out = tmp_path / "encoder.safetensors"
+    assert run_command(["import-weights", str(plain), "--out", str(out), "--bands", "red,green,blue"]) == 0
+    assert load_encoder(out).bands == ("red", "green", "blue")
+    capsys.readouterr()
+    (tmp_path / "page.ckpt").write_text("<html>not found</html>")
+    assert run_command(["import-weights", str(tmp_path / "page.ckpt"), "--out", str(tmp_path / "no.st")]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert not (tmp_path / "no.st").exists()
