@@ -10,7 +10,7 @@ series    ``embedding``  (tile, time, feature)    float32    embedding of a tile
 zones     ``labels``     (tile,)                  uint8/16   zone of the tile, 1…K; 0 = none (no date counts)
 ..        ``centroids``  (zone, time, feature)    float32    mean series of the zone; coordinate ``zone`` = 1…K
 ..        ``counts``     (tile, time)             bool       whether the tile counts on the date
-..        ``distances``  (tile, zone)             float32    flattened Euclidean distance √(T/|S| · Σ ‖x_t − c_t‖²)
+..        ``distances``  (tile, zone)             float32    flattened Euclidean, ``√(T/|S| · Σ ‖x_t − c_t‖²)``,
                                                              over the dates S on which the tile counts; NaN for zone 0
 ========  =============  =======================  =========  ========================================================
 

@@ -92,7 +92,7 @@ def cluster(
     Notes
     -----
     Memory: three times the series, five times with missing dates. With one thread count and one seed the result is
-    the same bit for bit. ``inertia_mean`` scales the distance of a tile with missing dates up to all dates, T/|S|,
+    the same bit for bit. ``inertia_mean`` scales the distance of a tile with missing dates up to all dates, ``T/|S|``,
     while K-means minimises the sum over what was seen.
     """
     grid = check_series(series)
