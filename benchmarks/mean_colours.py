@@ -18,11 +18,11 @@ import os
 import platform
 import statistics
 import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
+
+from child import measured
 
 HERE = Path(__file__).resolve().parent
 
@@ -41,15 +41,9 @@ def drawn_seeds(number: int) -> list[int]:
 def measure(seed: int, size: int) -> dict[str, Any]:
     """Run the demo of one seed in a process of its own; return scores, seconds and peak memory."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "taxoscape", "demo", "--out", folder, "--seed", str(seed), "--size", str(size)]
-        begun = time.monotonic()
-        child = subprocess.Popen([*command, "--quiet"], stdout=subprocess.DEVNULL)
-        _, code, usage = os.wait4(child.pid, 0)
-        seconds = time.monotonic() - begun
-        if code:
-            raise SystemExit(f"the demo of seed {seed} failed")
+        seconds, peak = measured("demo", "--out", folder, "--seed", str(seed), "--size", str(size))
         scores = json.loads((Path(folder) / "scores.json").read_text())
-    return {"seed": seed, "seconds": round(seconds, 1), "peak_gib": round(usage.ru_maxrss / 2**20, 2), "scores": scores}
+    return {"seed": seed, "seconds": seconds, "peak_gib": peak, "scores": scores}
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -13,12 +13,11 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
+
+from child import measured
 
 DATA = Path(os.environ.get("TAXOSCAPE_REAL_DATA") or Path(__file__).parents[2] / "shared" / "data").resolve()
 CASES = {
@@ -42,15 +41,8 @@ def measure(case: str, seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         options = ["--tile-size", str(tile_size), "--zones", str(zones), "--seed", str(seed), "--out", str(out)]
-        command = [sys.executable, "-m", "taxoscape", "run", str(DATA / scenes), *options, "--quiet"]
-        begun = time.monotonic()
-        child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        _, code, usage = os.wait4(child.pid, 0)
-        seconds = time.monotonic() - begun
-        if code:
-            raise SystemExit(f"the run of {case} failed")
+        seconds, peak = measured("run", str(DATA / scenes), *options)
         scores = score(RunFolder(out), DATA / truth, min_share=share)
-    peak = round(usage.ru_maxrss / 2**20, 2)
     return {"case": case, "seed": seed, "seconds": round(seconds), "peak_gib": peak, "scores": scores}
 
 

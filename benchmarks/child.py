@@ -1,0 +1,18 @@
+"""Run a command in a process of its own and measure it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+
+def measured(*arguments: str) -> tuple[float, float]:
+    """Run ``taxoscape`` with these arguments; return seconds and peak memory in GiB."""
+    begun = time.monotonic()
+    child = subprocess.Popen([sys.executable, "-m", "taxoscape", *arguments, "--quiet"], stdout=subprocess.DEVNULL)
+    _, code, usage = os.wait4(child.pid, 0)
+    if code:
+        raise SystemExit(f"this failed: taxoscape {' '.join(arguments)}")
+    return round(time.monotonic() - begun, 1), round(usage.ru_maxrss / 2**20, 2)
