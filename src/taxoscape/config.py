@@ -118,10 +118,29 @@ class RefineSettings:
     """Passes over those triplets."""
     learning_rate: PositiveReal = 2e-3
     """Peak step size of Adam."""
+    core_share: Annotated[float, Field(gt=0, le=1), BeforeValidator(_no_switch)] = 0.7
+    """Share of each zone's tiles, those least torn between zones, that the triplets are drawn from."""
 
     def per_date(self, n_times: int, triplets: int) -> int:
         """Return the triplets to draw on each of ``n_times`` dates, after a training on ``triplets``."""
         return self.triplets_per_date or math.ceil(REFINING_SHARE * triplets / max(1, n_times))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=_FORBID)
+class AnalysisSettings:
+    """What is measured and compared beside the zones."""
+
+    baselines: bool = False
+    """Whether to put plain pixels and training-free encoders beside the result, with as many zones."""
+    evidence: bool = True
+    """Whether to measure partitions into 2…``most_zones`` zones, as evidence for the number of zones."""
+    most_zones: Annotated[int, Field(ge=2), BeforeValidator(_no_switch)] = 15
+    """Largest number of zones that the evidence looks at, and that ``auto`` chooses."""
+    layers: dict[str, str] = field(default_factory=dict)
+    """Other maps to read the zones by: path of a raster or of polygons by name; ``name:categorical`` and
+    ``name:continuous`` say what a raster holds, ``path#attribute`` which attribute of polygons."""
+    truth: str | None = None
+    """Label raster that every partition is compared with; it has no part in making them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_FORBID)
@@ -158,6 +177,8 @@ class Settings:
     """Clustering."""
     refine: RefineSettings = field(default_factory=RefineSettings)
     """Refinement."""
+    analysis: AnalysisSettings = field(default_factory=AnalysisSettings)
+    """Evidence and comparison."""
     publish: PublishSettings = field(default_factory=PublishSettings)
     """Maps and report."""
     run: RunSettings = field(default_factory=RunSettings)
@@ -172,7 +193,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "network": "tilenet", "n_features": 512, "loss": "triplet", "triplets": 100_000, "neighbourhood_px": 100,
             "epochs": 50, "batch_size": 50, "learning_rate": 1e-3, "margin": 50.0, "norm_penalty": 0.01,
         },
-        "refine": {"triplets_per_date": 100, "epochs": 5, "learning_rate": 1e-3},
+        "refine": {"triplets_per_date": 100, "epochs": 5, "learning_rate": 1e-3, "core_share": 1.0},
     },
 }  # fmt: skip
 """Settings by preset; ``paper`` follows the prototype (METHOD), ``fast`` is what the defaults above say."""

@@ -4,11 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
 
 import taxoscape as tx
 from taxoscape.config import EncoderSettings, RefineSettings
 from taxoscape.errors import InputError
 from taxoscape.testing.region import Region, region_cube
+from taxoscape.zones.refine import core_labels
 
 QUICK = EncoderSettings(triplets=120, epochs=1, batch_size=32)
 LITTLE = RefineSettings(triplets_per_date=30, epochs=1)
@@ -59,3 +63,32 @@ def test_zones_of_one_tile_each_give_nothing_to_refine_with(cube, encoder):
     zones = tx.cluster(series, n_clusters=series.sizes["tile"], rng=0)
     with pytest.raises(InputError, match="two tiles in one of them"):
         tx.refine(cube[:, :, :30, :40], encoder, zones, settings=replace(LITTLE, epochs=1))
+
+
+def test_the_core_of_a_zone_is_its_tiles_least_torn_between_zones() -> None:
+    distances = np.array([[1, 9], [1, 2], [1, 4], [8, 1], [3, 2], [np.nan, np.nan]], np.float32)
+    zones = xr.Dataset(
+        {"labels": ("tile", np.array([1, 1, 1, 2, 2, 0], np.uint8)), "distances": (("tile", "zone"), distances)}
+    )
+    assert core_labels(zones, 0.6).tolist() == [1, 0, 1, 2, 2, 0]  # two of three; two at least
+    assert core_labels(zones, 1.0).tolist() == [1, 1, 1, 2, 2, 0]
+
+
+def test_one_zone_is_all_core() -> None:
+    zones = xr.Dataset(
+        {"labels": ("tile", np.array([1, 1], np.uint8)), "distances": (("tile", "zone"), np.ones((2, 1), np.float32))}
+    )
+    assert core_labels(zones, 0.5).tolist() == [1, 1]
+
+
+@given(st.integers(0, 1000), st.floats(0.05, 1.0))
+def test_every_zone_keeps_its_share_of_tiles_and_no_tile_changes_its_zone(seed: int, share: float) -> None:
+    rng = np.random.default_rng(seed)
+    distances = rng.random((40, 4)).astype(np.float32)
+    labels = distances.argmin(axis=1) + 1
+    zones = xr.Dataset({"labels": ("tile", labels), "distances": (("tile", "zone"), distances)})
+    core = core_labels(zones, share)
+    assert ((core == labels) | (core == 0)).all()
+    for zone in range(1, 5):
+        n = int((labels == zone).sum())
+        assert (core == zone).sum() == min(n, max(2, int(np.ceil(share * n))))

@@ -187,7 +187,7 @@ def refine(context: Context) -> Outcome:
     from taxoscape.embedding.training import total_steps
     from taxoscape.embedding.triplets import nothing_to_refine
     from taxoscape.run.resume import encode_to_end, move, train_to_end
-    from taxoscape.zones.refine import cluster_again
+    from taxoscape.zones.refine import cluster_again, core_labels
 
     folder, settings, seed = context.folder, context.settings, context.settings.run.seed
     zones = read_zones(folder / "partition_geographic.zarr")
@@ -198,7 +198,7 @@ def refine(context: Context) -> Outcome:
     cube, grid = open_cube(folder), grid_of(zones)
     first = open_encoder(folder, settings, geographic=True)
     reader = TileReader(cube, first.tile_size)
-    labels, counts = zones["labels"].to_numpy(), zones["counts"].to_numpy()
+    labels, counts = core_labels(zones, settings.refine.core_share), zones["counts"].to_numpy()
     unfinished = context.work / "encoder.safetensors"
     if not unfinished.exists():
         training = refinement_settings(first, None, settings.refine)
@@ -231,7 +231,7 @@ def refine(context: Context) -> Outcome:
     write_zones(folder / "partition.zarr", refined)
     move(context.work / "series.zarr", folder / "series.zarr")
     move(unfinished, folder / "encoder.safetensors")
-    moved = float((refined["labels"].to_numpy() != labels).mean())
+    moved = float((refined["labels"].to_numpy() != zones["labels"].to_numpy()).mean())
     return Outcome(
         outputs=("encoder.safetensors", "series.zarr", "partition.zarr"),
         summary=f"{moved:.1%} of the tiles changed their zone",

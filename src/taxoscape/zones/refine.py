@@ -11,6 +11,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from taxoscape.config import RefineSettings
 from taxoscape.contracts import check_cube, check_zones
 from taxoscape.embedding.encoding import encode
@@ -29,7 +31,7 @@ from taxoscape.zones.kmeans import cluster
 from taxoscape.zones.matching import match_zones
 
 if TYPE_CHECKING:
-    import numpy as np
+    import numpy.typing as npt
     import xarray as xr
 
     from taxoscape.embedding.encoder import Encoder
@@ -45,6 +47,40 @@ class Refined:
     """The series under f^c: ``embedding`` float32 (tile, time, feature), ``valid`` float32 (tile, time)."""
     zones: xr.Dataset
     """P^c, the partition under f^c, as `taxoscape.cluster` returns it, numbered like the partition it came from."""
+
+
+def core_labels(zones: xr.Dataset, share: float) -> npt.NDArray[np.int64]:
+    """Return the zones of the tiles that are least torn between two zones.
+
+    Parameters
+    ----------
+    zones
+        P^g, as `taxoscape.cluster` returns it.
+    share
+        Share of each zone's tiles that is kept, rounded up, two at least where the zone has them; 1: all.
+
+    Returns
+    -------
+    int64 (tile,): the labels of ``zones``, 0 where a tile is not of the core.
+
+    Notes
+    -----
+    A tile is torn the more, the nearer the ratio of its distances to the nearest and the second nearest centroid is to
+    1. Borders between zones, where K-means errs most, then do not teach the network their errors: the usual guard of
+    self-training (see `docs/design.md` for what it gains).
+    """
+    labels = zones["labels"].to_numpy().astype(np.int64)
+    distances = zones["distances"].to_numpy().astype(np.float64)
+    if share >= 1 or distances.shape[1] < 2:
+        return labels
+    nearest = np.partition(distances, 1, axis=1)
+    torn = nearest[:, 0] / np.where(nearest[:, 1] > 0, nearest[:, 1], 1)
+    core = np.zeros_like(labels)
+    for zone in range(1, distances.shape[1] + 1):
+        members = np.flatnonzero(labels == zone)
+        kept = max(2, int(np.ceil(share * len(members))))
+        core[members[np.argsort(torn[members], kind="stable")[:kept]]] = zone
+    return core
 
 
 def cluster_again(series: xr.Dataset, zones: xr.Dataset, *, starts: int, rng: int, track: Track = silent) -> xr.Dataset:
@@ -112,13 +148,14 @@ def refine(
 
     Notes
     -----
-    Source: METHOD steps 5 and 6. How we differ: the distant tile is the one drawn, from another zone on the same date;
-    the prototype's loader put any tile in its place.
+    Source: METHOD steps 5 and 6. How we differ: the distant tile is the one drawn, from another zone on the same date,
+    where the prototype's loader put any tile in its place; and triplets are drawn from the core of each zone alone
+    (`core_labels`; the preset ``paper`` draws from all).
     """
     check_cube(cube)
     grid = check_zones(zones)
     settings, seed = settings or RefineSettings(), seed_of(rng)
-    labels, counts = zones["labels"].to_numpy(), zones["counts"].to_numpy()
+    labels, counts = core_labels(zones, settings.core_share), zones["counts"].to_numpy()
     training = refinement_settings(encoder, None, settings)
     triplets = refinement_triplets(grid, labels, counts, settings=training, refine=settings, rng=seed)
     total = total_steps(triplets, training)
