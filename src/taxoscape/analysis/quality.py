@@ -7,11 +7,13 @@ coordinates (row, col), as in METHOD step 8.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from taxoscape.analysis.distances import pairwise, silhouette_of
+from taxoscape.analysis.distances import Metric, pairwise
+from taxoscape.analysis.silhouette import silhouettes
 from taxoscape.contracts import check_series, check_zones
 from taxoscape.progress import Track, silent
 from taxoscape.zones.kmeans import partitions
@@ -22,11 +24,13 @@ if TYPE_CHECKING:
     import xarray as xr
 
     Int = npt.NDArray[np.integer]
+    Float64 = npt.NDArray[np.float64]
 
-SILHOUETTE_TILES = 4_000
-"""Tiles on which the silhouettes are taken; above it a seeded sample, and ``silhouette_n_tiles`` says so."""
+BLOCK_BYTES = 64 * 2**20
+"""Bytes of differences to a centre that are held at once."""
 STABILITY_TILES = 5_000
 STABILITY_DRAWS = 5
+METRICS: tuple[Metric, ...] = ("flat", "sumnorm")
 
 
 def quality(series: xr.Dataset, zones: xr.Dataset, *, rng: int = 0, track: Track = silent) -> dict[str, float]:
@@ -43,31 +47,99 @@ def quality(series: xr.Dataset, zones: xr.Dataset, *, rng: int = 0, track: Track
 
     Returns
     -------
-    Plain numbers by name: ``n_tiles`` (tiles in a zone), ``n_dates``, ``n_clusters``; ``inertia_mean`` (mean squared
-    flattened distance of a tile to its centroid); ``silhouette_flat``, ``silhouette_sumnorm`` and the number of tiles
-    they are taken on, ``silhouette_n_tiles``; ``map_silhouette``, ``map_calinski_harabasz`` over (row, col);
-    ``map_join_share`` (share of pairs of neighbouring tiles, by edge, that are in one zone); ``map_patches`` (connected
-    patches, by edge, of all zones); ``stability_ari`` (see `stability`). NaN where a measure is not defined.
+    Plain numbers by name; NaN where a measure is not defined.
+
+    ``n_tiles``, ``n_dates``, ``n_clusters``
+        Tiles in a zone, dates, zones.
+    ``inertia_mean``
+        Mean squared ``flat`` distance of a tile to its centroid, the K-means error per tile.
+    ``silhouette_flat``, ``silhouette_sumnorm``
+        Mean silhouettes; ``silhouette_flat_ci95`` and ``silhouette_sumnorm_ci95`` are the half widths of their 95 %
+        confidence intervals, 0 where they are exact, and ``silhouette_n_tiles`` the number of tiles whose silhouettes
+        were taken (against all others), see `taxoscape.analysis.silhouette`.
+    ``davies_bouldin_flat``
+        See `davies_bouldin`. Lower is better.
+    ``map_…``
+        See `map_quality`.
+    ``stability_ari``
+        See `stability`.
+
+    Notes
+    -----
+    Memory: the embedding once (it is read whole where the series is lazy); beside it at most
+    `taxoscape.analysis.distances.BUDGET_BYTES` at a time for the silhouettes, and for the stability a few copies of
+    5 000 series. Time: two silhouettes, about `taxoscape.analysis.silhouette.WORK` products each, one of the map, and
+    five K-means starts on 2 500 tiles.
     """
     grid = check_zones(zones)
     check_series(series)
     labels = zones["labels"].to_numpy().astype(np.int64)
-    placed = np.flatnonzero(labels)
-    sample = _sample(placed, SILHOUETTE_TILES, rng)
     values = series["embedding"].to_numpy()
     result: dict[str, float] = {
-        "n_tiles": len(placed),
+        "n_tiles": int((labels > 0).sum()),
         "n_dates": series.sizes["time"],
         "n_clusters": zones.sizes["zone"],
         "inertia_mean": float(zones.attrs["inertia_mean"]),
-        "silhouette_n_tiles": len(sample),
     }
-    for metric in track(("flat", "sumnorm"), "silhouettes", 2):
-        distances = pairwise(values[sample], values[sample], metric="flat" if metric == "flat" else "sumnorm")
-        result[f"silhouette_{metric}"] = silhouette_of(distances, labels[sample])
+    for metric in METRICS:
+        (found,) = silhouettes(values, labels[:, None], metric=metric, rng=rng, track=track)
+        result[f"silhouette_{metric}"] = found.value
+        result[f"silhouette_{metric}_ci95"] = found.half_width
+        result["silhouette_n_tiles"] = found.n
+    result["davies_bouldin_flat"] = davies_bouldin(values, labels)
     result |= map_quality(grid.to_map(labels), rng=rng)
     result["stability_ari"] = stability(series, zones, rng=rng, track=track)
     return result
+
+
+def davies_bouldin(values: npt.NDArray[np.floating], labels: Int) -> float:
+    """Return the Davies-Bouldin index under the ``flat`` distance: how wide zones are against how far apart they lie.
+
+    Parameters
+    ----------
+    values
+        float (tile, time, feature); NaN on all features of a date that is missing.
+    labels
+        Integer (tile,), 0 = none.
+
+    Returns
+    -------
+    Mean over zones i of max over j of (s_i + s_j) / m_ij: s the mean distance of a zone's tiles to its centre, m the
+    distance of two centres. 0 is best. NaN with fewer than two zones.
+
+    Notes
+    -----
+    A centre is the mean, date by date, of the tiles that count. With missing dates s is taken over the dates on which a
+    tile counts, m over the dates on which both zones have a tile, each scaled to all dates as everywhere
+    (`taxoscape.analysis.distances`); a tile without a date takes no part, nor does a pair of zones without a common
+    date. Two centres in one place count as infinitely far apart, as in scikit-learn. Two passes over the series, in
+    float64 blocks of `BLOCK_BYTES`.
+
+    Source: Davies and Bouldin, *A cluster separation measure*, IEEE PAMI 1 (1979).
+    """
+    placed = np.flatnonzero(labels > 0)
+    zones, zone = np.unique(labels[placed], return_inverse=True)
+    if len(zones) < 2:
+        return float("nan")
+    centres = _centres(values, placed, zone, len(zones))
+    squares = np.full(len(placed), np.nan)
+    for part in _blocks(values, placed):
+        difference = values[placed[part]] - centres[zone[part]]
+        by_date = np.einsum("ntf,ntf->nt", difference, difference)
+        seen = np.isfinite(by_date)
+        dates = seen.sum(axis=1)
+        total = np.where(seen, by_date, 0).sum(axis=1) * values.shape[1]
+        np.divide(total, dates, out=squares[part], where=dates > 0)
+    known = np.isfinite(squares)
+    sizes = np.bincount(zone[known], minlength=len(zones))
+    width = np.bincount(zone[known], weights=np.sqrt(squares[known]), minlength=len(zones)) / np.maximum(sizes, 1)
+    apart = pairwise(centres, centres, metric="flat")
+    np.fill_diagonal(apart, np.nan)
+    ratio = np.full(apart.shape, -np.inf)
+    np.divide(width[:, None] + width, apart, out=ratio, where=apart > 0)
+    ratio[apart == 0] = 0
+    worst = ratio.max(axis=1)
+    return float(worst[np.isfinite(worst)].mean()) if np.isfinite(worst).any() else float("nan")
 
 
 def map_quality(labels: Int, *, rng: int = 0) -> dict[str, float]:
@@ -78,21 +150,32 @@ def map_quality(labels: Int, *, rng: int = 0) -> dict[str, float]:
     labels
         Integer (row, col), 0 = none.
     rng
-        Seed of the sample of the silhouette, which is exact up to 4 000 tiles.
+        Seed of the sample of the silhouette, which is exact up to some 75 000 tiles.
+
+    Returns
+    -------
+    ``map_silhouette`` with ``map_silhouette_ci95`` (half width, 0 where exact) and ``map_calinski_harabasz`` over
+    (row, col); ``map_join_share`` (see `join_share`) and ``map_join_share_expected`` (see `expected_join_share`), its
+    value by chance; ``map_patches`` (connected patches, by edge, of all zones) and ``map_patches_per_zone``, their
+    mean number. NaN where a measure is not defined: with one zone, or every tile its own.
     """
     from sklearn.metrics import calinski_harabasz_score
 
     rows, cols = np.nonzero(labels)
     places = np.stack([rows, cols], axis=1).astype(np.float64)
     flat = labels[rows, cols]
-    several = 1 < len(np.unique(flat)) < len(flat)
-    sample = _sample(np.arange(len(flat)), SILHOUETTE_TILES, rng)
-    distances = pairwise(places[sample, None], places[sample, None], metric="flat") if several else np.empty((0, 0))
+    n_zones = len(np.unique(flat))
+    several = 1 < n_zones < len(flat)
+    silhouette = silhouettes(places[:, None], flat[:, None], metric="flat", rng=rng)[0] if several else None
+    pieces = int(patches(labels).sum())
     return {
-        "map_silhouette": silhouette_of(distances, flat[sample]) if several else float("nan"),
+        "map_silhouette": silhouette.value if silhouette else float("nan"),
+        "map_silhouette_ci95": silhouette.half_width if silhouette else float("nan"),
         "map_calinski_harabasz": float(calinski_harabasz_score(places, flat)) if several else float("nan"),
         "map_join_share": join_share(labels),
-        "map_patches": int(patches(labels).sum()),
+        "map_join_share_expected": expected_join_share(labels),
+        "map_patches": pieces,
+        "map_patches_per_zone": pieces / n_zones if n_zones else float("nan"),
     }
 
 
@@ -107,6 +190,23 @@ def join_share(labels: Int) -> float:
         pairs += int(both.sum())
         same += int((both & (one == other)).sum())
     return same / pairs if pairs else float("nan")
+
+
+def expected_join_share(labels: Int) -> float:
+    """Return the `join_share` to be expected if the zones kept their sizes and their tiles were placed at random.
+
+    ``labels`` is integer (row, col), 0 = none. NaN with fewer than two tiles.
+
+    Notes
+    -----
+    Tiles in a zone keep their places as a whole and exchange their zones. Each of the N (N − 1) ordered pairs of tiles
+    is then equally likely to stand on a given pair of neighbouring places, and n (n − 1) of them are of a zone of n
+    tiles: the share is Σ n (n − 1) / (N (N − 1)), whatever the shape of the region. This is the mean of the join-count
+    statistic without replacement (Cliff and Ord, *Spatial Processes*, 1981) over the number of joins.
+    """
+    sizes = np.unique(labels[labels > 0], return_counts=True)[1]
+    n = int(sizes.sum())
+    return float((sizes * (sizes - 1)).sum() / (n * (n - 1))) if n > 1 else float("nan")
 
 
 def patches(labels: Int) -> npt.NDArray[np.int64]:
@@ -145,3 +245,25 @@ def _sample(candidates: npt.NDArray[np.int64], most: int, rng: int) -> npt.NDArr
     if len(candidates) <= most:
         return candidates
     return np.sort(np.random.default_rng(rng).choice(candidates, most, replace=False))
+
+
+def _centres(values: npt.NDArray[np.floating], placed: Int, zone: Int, k: int) -> Float64:
+    """Return the mean series of each zone over the tiles that count: float64 (zone, time, feature), else NaN."""
+    sums, dates = np.zeros((k, *values.shape[1:])), np.zeros((k, values.shape[1]))
+    for part in _blocks(values, placed):
+        block = values[placed[part]]
+        seen = np.isfinite(block).all(axis=2)
+        member = np.eye(k)[zone[part]].T
+        dates += member @ seen
+        known = np.where(seen[:, :, None], block, 0).reshape(len(block), -1)
+        sums += (member @ known).reshape(sums.shape)
+    centres = np.full(sums.shape, np.nan)
+    np.divide(sums, dates[:, :, None], out=centres, where=dates[:, :, None] > 0)
+    return centres
+
+
+def _blocks(values: npt.NDArray[np.floating], placed: Int) -> Iterator[slice]:
+    """Yield slices of the placed tiles of which `BLOCK_BYTES` hold a few copies in float64."""
+    step = max(1, BLOCK_BYTES // (24 * max(1, values[:1].size)))
+    for start in range(0, len(placed), step):
+        yield slice(start, start + step)
