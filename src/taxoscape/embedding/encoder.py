@@ -1,10 +1,12 @@
-"""An encoder: a trained network that knows its own preprocessing.
+"""An encoder: a network that knows its own preprocessing.
 
 What an encoder needs to be rebuilt is its `Recipe`; what it went through is its ``metadata``. Both travel in the header
 of one safetensors file beside the weights.
 
 Vectors do not depend on how tiles are batched: `Encoder.embed` always runs batches of one size, the last filled up
 with tiles of zeros, because matrix kernels may round differently for other sizes.
+
+A network that says ``wants_mask`` is given the mask of valid pixels beside the tiles, bool (n, 1, y, x).
 """
 
 from __future__ import annotations
@@ -63,7 +65,7 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoder:
-    """A trained network with its preprocessing. Make one with `train_encoder` or `load_encoder`."""
+    """A network with its preprocessing. Make one with `train_encoder` or `load_encoder`."""
 
     recipe: Recipe
     """What the encoder is."""
@@ -93,6 +95,11 @@ class Encoder:
         return self.recipe.n_features
 
     @property
+    def trainable(self) -> bool:
+        """Whether there is anything in it that training could change; there is not in ``stats`` and ``rcf``."""
+        return any(True for _ in self.network.parameters())
+
+    @property
     def description(self) -> dict[str, Any]:
         """Recipe and metadata as JSON can hold them."""
         return {"recipe": asdict(self.recipe), "metadata": self.metadata}
@@ -115,7 +122,8 @@ class Encoder:
         Returns
         -------
         numpy.ndarray
-            Float32 (n, feature). A tile without one valid pixel gets the vector of a tile of band means.
+            Float32 (n, feature). A tile without one valid pixel gets the vector of a tile of band means. In a tile with
+            some, an invalid pixel counts as the band means; in ``stats`` and ``rcf`` it does not count.
 
         Raises
         ------
@@ -129,16 +137,21 @@ class Encoder:
         values = np.asarray(tiles)
         mask = None if valid is None else np.asarray(valid, dtype=bool)
         self._check(values, mask)
-        device = next(self.network.parameters()).device
+        device = next((t.device for t in self.network.state_dict().values()), torch.device("cpu"))
+        wants_mask = bool(getattr(self.network, "wants_mask", False))
         out = np.empty((len(values), self.n_features), np.float32)
         for start in range(0, len(values), batch_size):
             part = slice(start, start + batch_size)
-            scaled = self.recipe.scaling.apply(values[part], None if mask is None else mask[part])
-            batch = np.zeros((batch_size, *scaled.shape[1:]), np.float32)
-            batch[: len(scaled)] = scaled
+            known = None if mask is None else mask[part]
+            scaled = self.recipe.scaling.apply(values[part], known)
             with torch.inference_mode():
-                x = torch.from_numpy(batch).to(device, memory_format=torch.channels_last)
-                vectors = self.network(x)
+                inputs = [
+                    torch.from_numpy(_filled_up(scaled, batch_size)).to(device, memory_format=torch.channels_last)
+                ]
+                if wants_mask:
+                    usable = _filled_up(self.recipe.scaling.usable(values[part], known), batch_size)
+                    inputs.append(torch.from_numpy(usable).to(device))
+                vectors = self.network(*inputs)
                 if self.recipe.normalised:
                     vectors = nn.functional.normalize(vectors, dim=1)
             out[part] = vectors[: len(scaled)].float().cpu().numpy()
@@ -161,6 +174,13 @@ class Encoder:
             )
         if mask is not None and mask.shape != (len(values), *wanted[1:]):
             raise InputError(f"valid has the shape {mask.shape}, the tiles need {(len(values), *wanted[1:])}")
+
+
+def _filled_up(rows: npt.NDArray[Any], n: int) -> npt.NDArray[Any]:
+    """Return ``n`` rows, those given and then zeros."""
+    batch = np.zeros((n, *rows.shape[1:]), rows.dtype)
+    batch[: len(rows)] = rows
+    return batch
 
 
 def load_encoder(path: str | os.PathLike[str], *, device: str = "cpu") -> Encoder:

@@ -2,7 +2,7 @@
 
 `train_encoder` is the whole way for a caller who does not want to stop in between. A runner that saves states takes
 the same steps one by one: `draw`, `training.train`, `encoder_from`, `judge`. `refine_encoder` is the second training,
-on triplets from clusters.
+on triplets from clusters. `untrained` leaves the training out, to show what it brings.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from taxoscape.config import EncoderSettings, RefineSettings
-from taxoscape.embedding.encoder import Encoder
+from taxoscape.config import TRAINING_FREE, EncoderSettings, RefineSettings
+from taxoscape.embedding.encoder import Encoder, Recipe
+from taxoscape.embedding.features import fit_features, sample_tiles
+from taxoscape.embedding.networks import TILENET_FEATURES, check_network
+from taxoscape.embedding.scaling import SAMPLE_TILES, learn_scaling
 from taxoscape.embedding.tiles import TileReader, as_reader
 from taxoscape.embedding.training import TrainState, total_steps, train
 from taxoscape.embedding.triplets import Triplets, cluster_triplets, geographic_triplets
@@ -50,7 +53,7 @@ def train_encoder(
     track: Track = silent,
     device: str = "cpu",
 ) -> Encoder:
-    """Train f^g: an encoder under which tiles that are near on the ground are near.
+    """Train f^g: an encoder under which tiles that are near on the ground are near; or make one without training.
 
     Parameters
     ----------
@@ -59,7 +62,8 @@ def train_encoder(
     tile_size
         Edge of a tile in pixels.
     settings
-        Network, triplets and training; None: the defaults.
+        Network, triplets and training; None: the defaults. With ``encoder="stats"`` or ``"rcf"``, what
+        `features.fit_features` makes; settings of networks and training then have nothing to apply to.
     rng
         Seed or generator. The same seed gives the same encoder on the same machine with as many threads.
     min_valid
@@ -94,10 +98,72 @@ def train_encoder(
     settings = settings or EncoderSettings()
     seed = seed_of(rng)
     reader = TileReader(cube, tile_size)
+    if settings.encoder in TRAINING_FREE:
+        made = fit_features(
+            reader, tile_size=tile_size, settings=settings, rng=seed, min_valid=min_valid, device=device
+        )
+        return judge(made, reader, seed=seed, min_valid=min_valid)
     triplets = draw(reader, settings, seed=seed, min_valid=min_valid)
     steps = train(reader, triplets, settings, rng=seed, device=device)
     (state,) = deque(track(steps, "training the encoder", total_steps(triplets, settings)), maxlen=1)
     return judge(encoder_from(state), reader, seed=seed, min_valid=min_valid)
+
+
+def untrained(
+    cube: xr.DataArray | TileReader,
+    *,
+    network: str = "fast",
+    tile_size: int = 100,
+    n_features: int | None = None,
+    rng: int | np.random.Generator = 0,
+    min_valid: float = 0.5,
+) -> Encoder:
+    """Return the encoder that a training would start from: random weights, the scaling learnt from the cube.
+
+    Parameters
+    ----------
+    cube
+        Cube (time, band, y, x) with the coordinate ``valid``, or a reader of it.
+    network
+        ``fast`` or ``tilenet``.
+    tile_size
+        Edge of a tile in pixels.
+    n_features
+        Length of a vector; None: 512 for TileNet, else the default.
+    rng
+        Seed or generator, of the weights and of the tiles that the scaling is learnt from.
+    min_valid
+        Share of valid pixels that such a tile has at least.
+
+    Returns
+    -------
+    Encoder
+        Vectors are of length 1 for ``fast`` and free for ``tilenet``, as after a training by the preset of each.
+
+    Raises
+    ------
+    InputError
+        Where the network does not take such tiles, the region is smaller than a tile, or too little of it is valid.
+
+    Notes
+    -----
+    Batch norm is as initialised (mean 0, variance 1), so it changes nothing. For scenes of 8 bits TileNet sees values
+    divided by 255, as in its training.
+    """
+    settings = EncoderSettings()
+    length = n_features or (TILENET_FEATURES if network == "tilenet" else settings.n_features)
+    check_network(network, tile_size=tile_size, n_features=length)
+    reader, seed = as_reader(cube, tile_size), seed_of(rng)
+    sample = sample_tiles(reader, SAMPLE_TILES, rng=np.random.default_rng([seed, 2]), min_valid=min_valid)
+    recipe = Recipe(
+        network=network,
+        tile_size=tile_size,
+        bands=reader.bands,
+        n_features=length,
+        scaling=learn_scaling(reader, sample, eight_bit=network == "tilenet" and reader.dtype == np.uint8),
+        normalised=network == "fast",
+    )
+    return Encoder(recipe, recipe.build(seed), {"untrained": {"seed": seed}})
 
 
 def draw(reader: TileReader, settings: EncoderSettings, *, seed: int, min_valid: float = 0.5) -> Triplets:
@@ -153,11 +219,14 @@ def judge(encoder: Encoder, reader: TileReader, *, seed: int, min_valid: float =
     near, far = (np.linalg.norm(anchor - other, axis=1) for other in (neighbour, distant))
     spread = _spread(anchor, fresh.anchor[:, 2])
     if spread < COLLAPSED:
+        otherwise = (
+            ", or train otherwise: more triplets (--triplets), a smaller learning_rate, the contrastive loss (--preset "
+            "fast)"
+        )
         warnings.warn(
             f"the encoder has collapsed: embeddings of different places on a date differ by only {spread:.2g} of "
-            "their size, so zones would mean nothing. Look at the scenes (are they constant, or nearly all nodata?), "
-            "or train otherwise: more triplets (--triplets), a smaller learning_rate, the contrastive loss (--preset "
-            "fast)",
+            "their size, so zones would mean nothing. Look at the scenes (are they constant, or nearly all nodata?)"
+            + (otherwise if encoder.trainable else ""),
             CollapseWarning,
             stacklevel=2,
         )
@@ -215,12 +284,14 @@ def refine_encoder(
     Raises
     ------
     InputError
-        As `cluster_triplets` and `train` do.
+        As `cluster_triplets` and `train` do; where the encoder has nothing to train.
 
     Notes
     -----
     Source: METHOD steps 5 and 6.
     """
+    if not encoder.trainable:
+        raise InputError(f"{untrainable(encoder)}: take a trained one (--encoder tile2vec), or do not refine")
     reader = as_reader(cube, encoder.tile_size)
     refine = refine or RefineSettings()
     settings = refinement_settings(encoder, settings, refine)
@@ -229,6 +300,11 @@ def refine_encoder(
         reader, triplets, settings, rng=rng, start=encoder, state=state,
         device=device,
     )  # fmt: skip
+
+
+def untrainable(encoder: Encoder) -> str:
+    """Return why an encoder cannot be refined, in words, or an empty text where it can."""
+    return "" if encoder.trainable else f"the encoder '{encoder.recipe.network}' has nothing to train"
 
 
 def refinement_triplets(

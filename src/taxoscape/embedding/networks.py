@@ -1,4 +1,4 @@
-"""The two networks: the paper's TileNet, and FastNet, which is the default.
+"""The networks that are trained: the paper's TileNet, and FastNet, which is the default; and all networks by name.
 
 Both turn tiles, float32 (n, band, y, x) as `Scaling` makes them, into float32 (n, feature), and both treat a tile in
 evaluation alike whatever other tiles are in its batch.
@@ -21,6 +21,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from taxoscape.embedding.fixed import RandomFeatures, TileStatistics
 from taxoscape.errors import InputError
 
 TILENET_FEATURES = 512
@@ -128,13 +129,17 @@ class SteadyBatchNorm(nn.BatchNorm2d):
 
 
 def build_network(name: str, *, n_bands: int, tile_size: int, n_features: int, seed: int = 0) -> nn.Module:
-    """Return an untrained network, its weights drawn from ``seed`` and from nothing else.
+    """Return a network by name: untrained, its weights drawn from ``seed`` and from nothing else, or a fixed one.
+
+    ``rcf`` comes with filters of zeros, as many as the length of the vector asks for, to be put in.
 
     Raises
     ------
     InputError
         Where the network does not take tiles of that size or make vectors of that length, or is unknown.
     """
+    if name in ("stats", "rcf"):
+        return _fixed(name, n_bands, n_features, tile_size)
     check_network(name, tile_size=tile_size, n_features=n_features)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -142,7 +147,7 @@ def build_network(name: str, *, n_bands: int, tile_size: int, n_features: int, s
 
 
 def check_network(name: str, *, tile_size: int, n_features: int) -> None:
-    """Raise `InputError` where a network does not take such tiles, does not make such vectors, or is unknown."""
+    """Raise `InputError` where a network does not take such tiles, does not make such vectors, or cannot be trained."""
     if name not in ("tilenet", "fast"):
         raise InputError(f"there is no network '{name}': take fast or tilenet")
     if name == "fast":
@@ -155,6 +160,15 @@ def check_network(name: str, *, tile_size: int, n_features: int) -> None:
         )
     if n_features != TILENET_FEATURES:
         raise InputError(f"TileNet makes vectors of {TILENET_FEATURES}, not {n_features} (n_features)")
+
+
+def _fixed(name: str, n_bands: int, n_features: int, tile_size: int) -> nn.Module:
+    if name == "stats" and n_features == 2 * n_bands:
+        return TileStatistics()
+    n_filters, odd = divmod(n_features - n_bands, 2)
+    if name == "rcf" and n_filters > 0 and not odd:
+        return RandomFeatures(n_bands, n_filters, tile_size)
+    raise InputError(f"there are no vectors of {n_features} features under the encoder '{name}' with {n_bands} bands")
 
 
 def _stage(n_in: int, n_out: int, stride: int) -> nn.Sequential:

@@ -61,13 +61,18 @@ class Scaling:
         scaled: npt.NDArray[np.floating] = values.astype(np.float32 if narrow else np.float64)
         offset, scale, mean = (np.asarray(v, scaled.dtype)[:, None, None] for v in (self.offset, self.scale, self.mean))
         scaled = (scaled - offset) / scale
-        usable = np.ones((len(values), 1, *values.shape[2:]), bool) if valid is None else valid[:, None]
-        if values.dtype.kind == "f":
-            usable = usable & np.isfinite(scaled).all(axis=1, keepdims=True)
+        usable = self.usable(values, valid)
         if not usable.all():
             scaled = np.where(usable, scaled, (mean - offset) / scale)
         seen: npt.NDArray[np.float32] = np.clip(scaled, -LIMIT, LIMIT).astype(np.float32, copy=False)
         return seen
+
+    def usable(self, values: npt.NDArray[Any], valid: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.bool_]:
+        """Return which pixels `apply` keeps: bool (n, 1, y, x), True where valid and finite in all bands."""
+        usable = np.ones((len(values), 1, *values.shape[2:]), bool) if valid is None else valid[:, None]
+        if values.dtype.kind == "f":
+            usable = usable & np.isfinite(values).all(axis=1, keepdims=True)
+        return usable
 
 
 def learn_scaling(reader: TileReader, corners: npt.NDArray[np.int32], *, eight_bit: bool = False) -> Scaling:
