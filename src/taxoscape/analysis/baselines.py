@@ -1,8 +1,8 @@
-"""What plain colours would give: the series of tile means, to be clustered like any other."""
+"""What plain colours would give: means and deviations of tiles, to be clustered like any other series."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,9 +12,16 @@ from taxoscape.embedding.tiles import TileReader
 from taxoscape.progress import Track, silent
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import xarray as xr
 
     from taxoscape.grid import Grid
+
+    Float32 = npt.NDArray[np.float32]
+    Float64 = npt.NDArray[np.float64]
+
+BLOCK_BYTES = 8 * 2**20
+"""Bytes of pixels, at 4 bytes each, of the tiles of one date that are worked on at once."""
 
 
 def tile_means(cube: xr.DataArray, grid: Grid, *, min_valid: float = 0.5, track: Track = silent) -> xr.Dataset:
@@ -37,26 +44,91 @@ def tile_means(cube: xr.DataArray, grid: Grid, *, min_valid: float = 0.5, track:
     """
     import xarray as xr
 
-    check_cube(cube)
-    reader = TileReader(cube, grid.tile_size)
-    times, bands = cube.sizes["time"], cube.sizes["band"]
-    means = np.full((grid.n_tiles, times, bands), np.nan, dtype=np.float32)
-    share = np.zeros((grid.n_tiles, times), dtype=np.float32)
-    corners = grid.corners
-    blocks = plan_blocks(grid, times, n_bands=bands)
-    for block in track(blocks, "tile means", len(blocks)):
-        for time in range(times):
-            part = corners[block.start : block.stop]
-            values, valid = reader.read(np.column_stack([part, np.full(len(part), time, dtype=np.int32)]))
-            known = valid[:, None]
-            sums = np.where(known, values, 0).sum(axis=(2, 3), dtype=np.float64)
-            fraction = valid.mean(axis=(1, 2))
-            mean = sums / np.maximum(valid.sum(axis=(1, 2)), 1)[:, None]
-            counts = (fraction >= min_valid) & (fraction > 0)
-            means[block.start : block.stop, time] = np.where(counts[:, None], mean, np.nan)
-            share[block.start : block.stop, time] = fraction
+    mean, _, share = _moments(cube, grid, min_valid, track, deviations=False)
     return xr.Dataset(
-        {"embedding": (("tile", "time", "feature"), means), "valid": (("tile", "time"), share)},
+        {"embedding": (("tile", "time", "feature"), mean), "valid": (("tile", "time"), share)},
         coords={**tile_coordinates(grid), "time": cube["time"].to_numpy()},
         attrs={"grid": grid.to_json(), "min_valid": min_valid, "encoder": "tile means"},
     )
+
+
+def tile_statistics(cube: xr.DataArray, grid: Grid, *, min_valid: float = 0.5, track: Track = silent) -> xr.Dataset:
+    """Return mean and standard deviation of each band in each tile on each date, over the valid pixels.
+
+    Parameters
+    ----------
+    cube, grid, min_valid, track
+        As `tile_means`.
+
+    Returns
+    -------
+    Dataset with ``mean`` and ``deviation``, float32 (tile, time, band) in the units of the bands, NaN where the tile
+    does not count; ``valid`` float32 (tile, time), share of valid pixels; the coordinates of a series and ``band``; the
+    attributes ``grid`` and ``min_valid``. The deviation is that of the pixels themselves (divided by their number).
+
+    Notes
+    -----
+    One pass over the cube, date by date. A valid pixel with a value that is not finite is left out.
+    """
+    import xarray as xr
+
+    mean, deviation, share = _moments(cube, grid, min_valid, track, deviations=True)
+    dims = ("tile", "time", "band")
+    return xr.Dataset(
+        {"mean": (dims, mean), "deviation": (dims, deviation), "valid": (dims[:2], share)},
+        coords={
+            **tile_coordinates(grid),
+            "time": cube["time"].to_numpy(),
+            "band": [str(name) for name in cube["band"].to_numpy()],
+        },
+        attrs={"grid": grid.to_json(), "min_valid": float(min_valid)},
+    )
+
+
+def _moments(
+    cube: xr.DataArray, grid: Grid, min_valid: float, track: Track, *, deviations: bool
+) -> tuple[Float32, Float32, Float32]:
+    """Return mean and deviation (tile, time, band), and the share of valid pixels (tile, time)."""
+    check_cube(cube)
+    reader = TileReader(cube, grid.tile_size)
+    shape = (grid.n_tiles, reader.n_times, reader.n_bands)
+    mean, deviation = np.full(shape, np.nan, dtype=np.float32), np.full(shape, np.nan, dtype=np.float32)
+    share = np.zeros(shape[:2], dtype=np.float32)
+    corners = grid.corners
+    blocks = plan_blocks(grid, 1, n_bands=reader.n_bands, block_bytes=BLOCK_BYTES)
+    work = [(time, block) for time in range(reader.n_times) for block in blocks]  # date by date, as cubes are stored
+    for time, block in track(work, "tile statistics" if deviations else "tile means", len(work)):
+        tiles = slice(block.start, block.stop)
+        values, valid = reader.read(np.column_stack([corners[tiles], np.full(len(block), time, dtype=np.int32)]))
+        share[tiles, time] = valid.mean(axis=(1, 2))
+        counts = (share[tiles, time] >= min_valid) & (share[tiles, time] > 0)
+        found = _tile_moments(values[counts], valid[counts], deviations=deviations)
+        mean[tiles, time][counts], deviation[tiles, time][counts] = found
+    return mean, deviation, share
+
+
+def _tile_moments(
+    values: npt.NDArray[Any], valid: npt.NDArray[np.bool_], *, deviations: bool
+) -> tuple[Float64, Float64]:
+    """Return mean and deviation of each band of tiles over valid pixels: float64 (tile, band); NaN without a pixel.
+
+    ``values`` is (tile, band, y, x), ``valid`` bool (tile, y, x). Without ``deviations`` they are NaN.
+    """
+    tiles, bands, height, width = values.shape
+    pixels = values.reshape(tiles, bands, height * width).astype(np.float64)
+    known = valid.reshape(tiles, 1, height * width)
+    if values.dtype.kind == "f":
+        known = known & np.isfinite(pixels).all(axis=1, keepdims=True)
+    whole = bool(known.all())
+    if not whole:
+        np.copyto(pixels, 0, where=~known)
+    count = known.sum(axis=2, dtype=np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = pixels.sum(axis=2) / count
+        if not deviations:
+            return mean, np.full_like(mean, np.nan)
+        pixels -= mean[:, :, None]
+        if not whole:
+            np.copyto(pixels, 0, where=~known)
+        squares = np.einsum("nbp,nbp->nb", pixels, pixels)
+        return mean, np.sqrt(squares / count)
