@@ -8,7 +8,8 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
 from taxoscape.errors import InputError
-from taxoscape.zones.kmeans import choose_k, cluster, number_by_size
+from taxoscape.zones.evidence import evidence
+from taxoscape.zones.kmeans import cluster, number_by_size
 from taxoscape.zones.missing import flat_distances, two_way_fill
 from tests.builders import a_grid, a_series, blobs, make_grid
 
@@ -86,10 +87,37 @@ def test_what_cannot_be_clustered_is_refused_with_the_reason(k, values, message)
         cluster(a_series(values), n_clusters=k)
 
 
-def test_auto_finds_the_elbow_of_separated_blobs():
+def test_auto_finds_separated_blobs_and_says_why():
     values, _ = blobs((20, 20, 20, 20), apart=8.0)
-    assert cluster(a_series(values), n_clusters="auto").sizes["zone"] == 4
-    assert choose_k(np.ones((5, 3), dtype=np.float32), np.random.default_rng(0)) == 1
+    zones = cluster(a_series(values), n_clusters="auto")
+    assert zones.sizes["zone"] == 4
+    assert zones.attrs["k_reason"].startswith("4 zones: ")
+    assert "k_reason" not in cluster(a_series(values), n_clusters=4).attrs
+
+
+def test_auto_makes_one_zone_of_tiles_that_are_all_alike():
+    zones = cluster(a_series(np.ones((5, 3, 1))))
+    assert zones.sizes["zone"] == 1
+    assert "alike" in zones.attrs["k_reason"]
+
+
+def test_auto_is_the_evidence_and_then_its_choice():
+    values, _ = blobs((25, 20, 15), times=5, apart=0.7)
+    values[np.random.default_rng(0).random(values.shape[:2]) < 0.2] = np.nan
+    values[3] = np.nan
+    series = a_series(values)
+    found = evidence(series, rng=5)
+    auto = cluster(series, n_clusters="auto", rng=5)
+    assert auto.identical(cluster(series, n_clusters=found, rng=5))
+    assert auto.attrs["k_reason"] == found.reason
+    by_hand = cluster(series, n_clusters=found.chosen, first_labels=found.chosen_labels, rng=5)
+    np.testing.assert_array_equal(auto["labels"], by_hand["labels"])
+
+
+def test_evidence_of_another_region_is_refused():
+    found = evidence(a_series(blobs((5, 5))[0]), most=3)
+    with pytest.raises(InputError, match="the evidence is of 10 tiles, the series has 9"):
+        cluster(a_series(blobs((5, 4))[0]), n_clusters=found)
 
 
 def test_a_first_partition_is_one_more_start():

@@ -22,6 +22,7 @@ from taxoscape.areas import cell_areas_km2
 from taxoscape.contracts import check_series, tile_coordinates
 from taxoscape.errors import InputError
 from taxoscape.progress import Track, silent
+from taxoscape.zones.evidence import Evidence, distinct_rows, evidence_of
 from taxoscape.zones.missing import counted, flat_distances, two_way_fill
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     Bool = npt.NDArray[np.bool_]
 
 MAX_ITERATIONS = 300
-AUTO_MOST_ZONES = 15
-AUTO_STARTS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +53,7 @@ class Partition:
 def cluster(
     series: xr.Dataset,
     *,
-    n_clusters: int | Literal["auto"] = "auto",
+    n_clusters: int | Literal["auto"] | Evidence = "auto",
     starts: int = 10,
     rng: int | np.random.Generator = 0,
     first_labels: npt.NDArray[np.integer] | None = None,
@@ -67,14 +66,16 @@ def cluster(
     series
         Dataset of `taxoscape.encode`: ``embedding`` float32 (tile, time, feature), NaN where a tile does not count.
     n_clusters
-        Number of zones K, or ``"auto"``: the elbow of the K-means error over K = 2…15 (the point farthest below the
-        straight line between both ends). A simple rule; look at the map and choose K yourself where you can.
+        Number of zones K; or ``"auto"``: the largest number of 2…15 that resamples of the tiles find again, see
+        `taxoscape.zones.evidence`; or an `Evidence` of the same series, whose choice is taken. Of the last two the
+        partition found is one more start. Look at the map and choose K yourself where you can.
     starts
         Independent k-means++ starts; the one with the lowest error is kept.
     rng
         Seed or generator of the starts.
     first_labels
-        A partition (tile,) with labels 1…K (0: none) to use as one further start, such as the one before refinement.
+        A partition (tile,) with labels 1…K (0: none) to use as one further start, such as the one before refinement;
+        in place of that of the evidence.
     track
         Told of each start done.
 
@@ -82,7 +83,8 @@ def cluster(
     -------
     Dataset with ``labels`` (tile,), 1…K numbered by falling area, 0 where a tile counts on no date;
     ``centroids`` (zone, time, feature); ``distances`` (tile, zone), flattened Euclidean over the dates counted; the
-    attributes ``n_clusters``, ``inertia_mean`` (mean squared distance of a tile to its centroid) and ``distance``.
+    attributes ``n_clusters``, ``inertia_mean`` (mean squared distance of a tile to its centroid) and ``distance``, and
+    where K was not given ``k_reason``, why it is this one.
 
     Raises
     ------
@@ -97,7 +99,6 @@ def cluster(
     """
     grid = check_series(series)
     _check_arguments(n_clusters, starts, first_labels, grid)
-    generator = np.random.default_rng(rng)
     values = series["embedding"].to_numpy()
     counts = counted(series)
     members = np.flatnonzero(counts.any(axis=1))
@@ -105,16 +106,20 @@ def cluster(
         raise InputError("no tile counts on any date, so there is nothing to cluster: lower --min-valid")
     part, seen = (values, counts) if len(members) == len(values) else (values[members], counts[members])
     matrix = (part if seen.all() else two_way_fill(part, seen)).reshape(len(members), -1)
-    k = choose_k(matrix, generator, track) if n_clusters == "auto" else int(n_clusters)
+    k, found = _number_of_zones(n_clusters, matrix, members, len(values), rng, track)
     _refuse_too_many(k, matrix)
+    if first_labels is None and found is not None:
+        first_labels = found.chosen_labels
     first = None if first_labels is None else np.asarray(first_labels)[members].astype(np.int64) - 1
-    found = partitions(matrix, k, starts=starts, rng=generator, first=first, track=track)
+    generator = np.random.default_rng(rng)
+    tried = partitions(matrix, k, starts=starts, rng=generator, first=first, track=track)
     if not seen.all():
-        found = (settle(part, seen, start) for start in found)
-    best = min(found, key=lambda partition: partition.inertia)
+        tried = (settle(part, seen, start) for start in tried)
+    best = min(tried, key=lambda partition: partition.inertia)
     labels, order = number_by_size(best.labels, k, cell_areas_km2(grid)[members])
     centroids = best.centres[order].reshape(k, *values.shape[1:])
-    return _zones_dataset(series, grid, members, labels, centroids, counts)
+    zones = _zones_dataset(series, grid, members, labels, centroids, counts)
+    return zones if found is None else zones.assign_attrs(k_reason=found.reason)
 
 
 def partitions(
@@ -193,26 +198,6 @@ def settle(values: Float32, counts: Bool, start: Partition) -> Partition:
     return Partition(labels=labels, centres=centres.reshape(k, -1), inertia=inertia)
 
 
-def choose_k(matrix: Float32, rng: np.random.Generator, track: Track = silent) -> int:
-    """Return the number of clusters at the elbow of the K-means error over k = 2…15.
-
-    The elbow is the k whose error lies farthest below the straight line from the first to the last k (Satopää et al.,
-    *Finding a "kneedle" in a haystack*, 2011, without smoothing).
-    """
-    most = min(AUTO_MOST_ZONES, _distinct(matrix, AUTO_MOST_ZONES))
-    if most <= 2:
-        return most
-    candidates = np.arange(2, most + 1)
-    errors = np.array(
-        [
-            min(_one_partition(matrix, int(k), None, int(seed)).inertia for seed in rng.integers(0, 2**31, AUTO_STARTS))
-            for k in track(candidates, "number of zones", len(candidates))
-        ]
-    )
-    line = np.interp(candidates, candidates[[0, -1]], errors[[0, -1]])
-    return int(candidates[np.argmax(line - errors)])
-
-
 def number_by_size(labels: Int, k: int, areas: npt.NDArray[np.float64]) -> tuple[Int, Int]:
     """Renumber clusters 0…k−1 to 1…k by falling area, ties by the first row.
 
@@ -241,6 +226,18 @@ def number_by_size(labels: Int, k: int, areas: npt.NDArray[np.float64]) -> tuple
 def label_dtype(k: int) -> type[np.uint8] | type[np.uint16]:
     """Return the dtype of labels 0…k: uint8, above 255 zones uint16."""
     return np.uint8 if k <= 255 else np.uint16
+
+
+def _number_of_zones(
+    n_clusters: Any, matrix: Float32, members: Int, n_tiles: int, rng: int | np.random.Generator, track: Track
+) -> tuple[int, Evidence | None]:
+    """Return K, and the evidence for it (labels of all tiles) where it was not given as a number."""
+    if isinstance(n_clusters, Evidence):
+        return n_clusters.chosen, n_clusters
+    if n_clusters != "auto":
+        return int(n_clusters), None
+    found = evidence_of(matrix, rng=rng, track=track).for_tiles(members, n_tiles)
+    return found.chosen, found
 
 
 def _one_partition(matrix: Float32, k: int, init: Float32 | None, seed: int) -> Partition:
@@ -286,7 +283,13 @@ def _zones_dataset(
 
 
 def _check_arguments(n_clusters: Any, starts: Any, first_labels: npt.NDArray[Any] | None, grid: Grid) -> None:
-    if n_clusters != "auto" and not (_is_whole(n_clusters) and n_clusters >= 1):
+    if isinstance(n_clusters, Evidence):
+        if len(n_clusters.labels) != grid.n_tiles:
+            raise InputError(
+                f"the evidence is of {len(n_clusters.labels)} tiles, the series has {grid.n_tiles}: make it of this "
+                "series (n_clusters)"
+            )
+    elif n_clusters != "auto" and not (_is_whole(n_clusters) and n_clusters >= 1):
         raise InputError(
             f"the number of zones is a whole number of at least 1, or 'auto', not {n_clusters!r} (--zones)"
         )
@@ -307,19 +310,9 @@ def _refuse_too_many(k: int, matrix: Float32) -> None:
     """Refuse more clusters than rows, or than different rows, of a finite matrix."""
     if len(matrix) < k:
         raise InputError(f"{k} zones were asked for, but only {len(matrix)} tiles count on any date: lower --zones")
-    different = _distinct(matrix, k)
+    different = distinct_rows(matrix, k)
     if different < k:
         raise InputError(
             f"{k} zones were asked for, but the tiles have only {different} different series: lower --zones, or look "
             "whether the scenes are constant"
         )
-
-
-def _distinct(matrix: Float32, enough: int) -> int:
-    """Return the number of different rows, counted only up to ``enough``."""
-    seen: set[bytes] = set()
-    for row in matrix:
-        seen.add(row.tobytes())
-        if len(seen) >= enough:
-            break
-    return len(seen)
