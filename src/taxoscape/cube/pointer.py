@@ -65,7 +65,7 @@ def read_pointer(path: Path) -> CubePlan:
     for name, (size, changed, checksum) in state.items():
         file = home / name
         file = Path(os.path.normpath(file))
-        mend = f"put it back as it was, or begin anew (taxoscape run {shown(path.parent / 'run.toml')} --overwrite)"
+        mend = f"put it back as it was, or begin anew (taxoscape run {shown(_run_file(path))} --overwrite)"
         if not file.exists():
             raise InputError(f"the scene {shown(file)} is gone, which {shown(path)} reads in place: {mend}")
         now = _state(file)
@@ -77,6 +77,12 @@ def read_pointer(path: Path) -> CubePlan:
                 f"before and what will be would not fit; {mend}"
             )
     return plan
+
+
+def _run_file(pointer: Path) -> Path:
+    """Return the run file of the run that a pointer lies in: beside it, or above it where the run has regions."""
+    beside, above = pointer.parent / "run.toml", pointer.parent.parent / "run.toml"
+    return above if above.exists() and not beside.exists() else beside
 
 
 def _from(pointer: Path, file: str) -> str:
