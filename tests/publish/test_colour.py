@@ -7,9 +7,11 @@ import pytest
 import xarray as xr
 from sklearn.decomposition import PCA
 
+from taxoscape.analysis import components
+from taxoscape.analysis.components import fill_missing
 from taxoscape.errors import InputError
 from taxoscape.publish import colour
-from taxoscape.publish.colour import fill_missing, lab, series_colours, spread_colours, zone_colours
+from taxoscape.publish.colour import lab, series_colours, spread_colours, zone_colours
 
 
 @pytest.fixture
@@ -82,7 +84,7 @@ def test_a_tile_that_is_constantly_brighter_keeps_its_colour_when_dates_are_lost
 
 def test_blocks_give_what_the_whole_gives(series, monkeypatch):
     whole = series_colours(series)
-    monkeypatch.setattr(colour, "_BLOCK_VALUES", 5 * 4 * 3)
+    monkeypatch.setattr(components, "_BLOCK_VALUES", 5 * 4 * 3)
     np.testing.assert_array_equal(series_colours(series).rgb, whole.rgb)
 
 
@@ -95,7 +97,7 @@ def test_a_lazy_series_gives_the_same_colours(series, tmp_path):
 def test_the_randomised_components_of_a_large_series_agree_with_the_exact_ones():
     rng = np.random.default_rng(0)
     sample = rng.normal(size=(900, 5)) * (9, 6, 4, 1, 1) @ rng.normal(size=(5, 700)) + rng.normal(size=(900, 700))
-    directions, shares = colour._principal(sample, 0)
+    directions, shares = components._principal(sample, 3, 0)
     oracle = PCA(3, svd_solver="full").fit(sample)
     np.testing.assert_allclose(shares, oracle.explained_variance_ratio_, rtol=1e-6)
     np.testing.assert_allclose(np.abs(np.sum(directions * oracle.components_, axis=1)), 1, rtol=1e-6)
@@ -103,7 +105,7 @@ def test_the_randomised_components_of_a_large_series_agree_with_the_exact_ones()
 
 def test_components_fitted_on_a_part_of_the_tiles_colour_all_of_them(series, monkeypatch):
     whole = series_colours(series)
-    monkeypatch.setattr(colour, "FIT_TILES", 50)
+    monkeypatch.setattr(components, "FIT_TILES", 50)
     part = series_colours(series)
     assert part.rgb.shape == whole.rgb.shape
     np.testing.assert_array_equal(part.rgb, series_colours(series).rgb)

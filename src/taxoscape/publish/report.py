@@ -23,17 +23,33 @@ from taxoscape.publish.table import ZoneRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReportFigure:
-    """A picture of the report."""
+class ReportTable:
+    """A table of the report, below a picture or in place of one."""
 
-    path: str | os.PathLike[str]
-    """The PNG; it is embedded."""
+    head: Sequence[str]
+    """Names of the columns."""
+    rows: Sequence[Sequence[str]]
+    """Cells as they are shown; the first of a row names it."""
+    text: Sequence[int] = (0,)
+    """Columns that hold text; the others are numbers, set to the right."""
+    note: str = ""
+    """What the columns mean."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportFigure:
+    """A part of the report: a picture, a table, or both."""
+
+    path: str | os.PathLike[str] | None
+    """The PNG, which is embedded; None: no picture."""
     title: str
     """Heading above it."""
     caption: str
     """What one sees and how to read it."""
-    alt: str
+    alt: str = ""
     """What it shows, for who cannot see it."""
+    table: ReportTable | None = None
+    """Numbers that belong to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +161,9 @@ def render_report(context: ReportContext) -> str:
     )
 
 
-def _embedded(path: str | os.PathLike[str]) -> str:
+def _embedded(path: str | os.PathLike[str] | None) -> str:
+    if path is None:
+        return ""
     return "data:image/png;base64," + base64.b64encode(Path(path).read_bytes()).decode()
 
 

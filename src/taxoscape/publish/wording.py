@@ -43,6 +43,11 @@ METRICS: dict[str, MetricText] = {
         meaning="The same question under the distance of the paper. From −1 to 1; above 0 means yes on average.",
         distance=SUMNORM,
     ),
+    "davies_bouldin_flat": MetricText(
+        label="Davies-Bouldin",
+        meaning="Width of the zones against the gaps between them, for the worst neighbour of each. Lower is better.",
+        distance=FLAT,
+    ),
     "map_silhouette": MetricText(
         label="Silhouette on the map",
         meaning="Are zones compact blobs on the map? From −1 to 1; zones of many separate patches are near or below 0.",
@@ -57,9 +62,14 @@ METRICS: dict[str, MetricText] = {
         label="Neighbours in the same zone",
         meaning="Share of neighbouring pairs of tiles that lie in one zone. 1 would be a single block, low is speckle.",
     ),
+    "map_join_share_expected": MetricText(
+        label="… if the same zones were strewn at random",
+        meaning="What the share above would be if tiles kept their zones but not their places.",
+    ),
     "map_patches": MetricText(
         label="Patches", meaning="Number of connected pieces that all zones together fall into on the map."
     ),
+    "map_patches_per_zone": MetricText(label="Patches per zone", meaning="The same, of a zone on average."),
     "stability_ari": MetricText(
         label="Stability",
         meaning="Agreement between zones found from random halves of the tiles, as adjusted Rand index: 1 is the same.",
@@ -68,6 +78,13 @@ METRICS: dict[str, MetricText] = {
         label="Agreement of first and refined zones",
         meaning="Adjusted Rand index between the two maps: 1 is the same, 0 is chance.",
     ),
+    "moved_share": MetricText(label="Tiles moved", meaning="Share of the tiles that refinement moved to another zone."),
+    "nmi": MetricText(label="NMI with the truth", meaning="Normalised mutual information: 0 is chance, 1 the truth."),
+    "ari": MetricText(label="ARI with the truth", meaning="Adjusted Rand index: 0 is chance, 1 is the truth."),
+    "purity": MetricText(
+        label="Purity", meaning="Share of tiles whose true label is the commonest of their zone; grows with K."
+    ),
+    "n_labelled_tiles": MetricText(label="Labelled tiles", meaning="Tiles with a zone and a true label."),
     "n_tiles": MetricText(label="Tiles", meaning="Number of tiles of the grid that have a zone."),
     "n_dates": MetricText(label="Dates", meaning="Number of dates of the sequence."),
     "n_clusters": MetricText(label="Zones", meaning="Number of zones."),
@@ -91,18 +108,27 @@ class MetricLine:
 
 def metric_lines(metrics: Mapping[str, float]) -> list[MetricLine]:
     """Pair each metric with its twin for the first zones, known ones first, in the order of `METRICS`."""
-    names = list(dict.fromkeys(name.removesuffix(GEOGRAPHIC) for name in metrics))
+    shown = [name.removesuffix(GEOGRAPHIC) for name in metrics]
+    names = list(dict.fromkeys(name for name in shown if not name.endswith(("_ci95", "silhouette_n_tiles"))))
     order = {name: index for index, name in enumerate(METRICS)}
     names.sort(key=lambda name: order.get(name, len(order)))
     return [
         MetricLine(
             name=name,
             text=METRICS.get(name, MetricText(label=name, meaning="")),
-            value=number(metrics[name]) if name in metrics else "",
-            geographic=number(metrics[name + GEOGRAPHIC]) if name + GEOGRAPHIC in metrics else "",
+            value=_with_interval(metrics, name),
+            geographic=_with_interval(metrics, name, GEOGRAPHIC),
         )
         for name in names
     ]
+
+
+def _with_interval(metrics: Mapping[str, float], name: str, end: str = "") -> str:
+    """Return a metric for people, with half its 95 % interval where it is an estimate; empty where it is missing."""
+    if name + end not in metrics:
+        return ""
+    half = metrics.get(f"{name}_ci95{end}", 0.0)
+    return number(metrics[name + end]) + (f" ± {number(half)}" if half > 0 else "")
 
 
 def number(value: Any) -> str:
