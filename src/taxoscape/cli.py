@@ -23,7 +23,7 @@ import click
 from taxoscape import __version__
 from taxoscape.errors import TaxoscapeError
 from taxoscape.run.options import OPTIONS, Option, explicit_settings, options_of
-from taxoscape.run.table import STAGES, stage_named
+from taxoscape.run.table import COMMANDS, owned_by
 
 log = logging.getLogger("taxoscape")
 
@@ -101,6 +101,8 @@ def _settings_options(options: tuple[Option, ...]) -> Callable[[Command], Comman
         for option in reversed(options):
             kind = click.Choice(option.choices) if option.choices else _TYPES.get(option.kind, click.STRING)
             value: dict[str, Any] = {} if option.kind == "switch" else {"type": kind, "metavar": option.metavar}
+            if option.kind == "pairs":
+                value["multiple"] = True
             command = click.option(option.flag, default=None, help=option.help, **value)(command)
         return command
 
@@ -179,14 +181,13 @@ def _begin(scenes: tuple[str, ...], out: Path | None, given: dict[str, Any], *, 
         return
     _listen(quiet=given["quiet"])
     folder = prepare(request, folder_path, overwrite=given["overwrite"], track=_Tracker(quiet=given["quiet"]))
-    names = [stage.name for stage in STAGES] if everything else ["cube"]
-    pipeline.advance(folder, names, track=_Tracker(quiet=given["quiet"]))
+    pipeline.advance(folder, COMMANDS if everything else ["cube"], track=_Tracker(quiet=given["quiet"]))
     click.echo(f"report: {folder / 'report.html'}" if everything else f"run folder: {folder.path}")
 
 
 def _add_stage(name: str, text: str) -> None:
     """Add the command of one later stage."""
-    options = options_of(stage_named(name).own)
+    options = options_of(owned_by(name))
 
     @app.command(name, help=text)
     @click.argument("run", type=click.Path(path_type=Path))

@@ -31,6 +31,9 @@ PositiveReal = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 REFINING_SHARE = 0.4
 """Triplets from clusters over all dates, as a share of those from geography, where their number is not given."""
 
+TRAINING_FREE = ("stats", "rcf")
+"""Encoders that are made without training."""
+
 _FORBID = ConfigDict(extra="forbid")
 
 
@@ -66,14 +69,18 @@ class GridSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_FORBID)
 class EncoderSettings:
-    """The network, its triplets from geography, and its training."""
+    """Which encoder; and the network of one that is trained, its triplets from geography, and its training."""
 
     encoder: str = "tile2vec"
-    """``tile2vec`` trains a network; a path takes the encoder in that file instead."""
+    """``tile2vec`` trains a network, as all settings below but ``filters`` say; they do not concern the others.
+    ``stats`` (mean and deviation of each band) and ``rcf`` (random convolutional features) are made without training. A
+    path takes the encoder in that file."""
+    filters: Positive = 256
+    """Random filters of ``rcf``; its embedding has two numbers for each, and one per band."""
     network: Literal["fast", "tilenet"] = "fast"
     """``fast``: small, any band count and tile size; ``tilenet``: the paper's, tiles of 49 to 112 px."""
     n_features: Positive = 64
-    """Length of an embedding (TileNet: 512, fixed)."""
+    """Length of an embedding that is trained (TileNet: 512, fixed)."""
     loss: Literal["contrastive", "triplet"] = "contrastive"
     """``contrastive``: the distant tiles are the others of the batch; ``triplet``: the paper's, with the one drawn."""
     triplets: Positive = 10_000
@@ -141,6 +148,8 @@ class AnalysisSettings:
     ``name:continuous`` say what a raster holds, ``path#attribute`` which attribute of polygons."""
     truth: str | None = None
     """Label raster that every partition is compared with; it has no part in making them."""
+    min_share: Share = 0.5
+    """Share of a tile's pixels that its label in ``truth`` must hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_FORBID)

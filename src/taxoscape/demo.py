@@ -16,11 +16,12 @@ from taxoscape.files import write_text
 from taxoscape.progress import Track, silent
 from taxoscape.run.evaluate import evaluate_run
 from taxoscape.run.folder import RunFolder
+from taxoscape.run.page import Scores
 from taxoscape.run.pipeline import advance
 from taxoscape.run.prepare import prepare
-from taxoscape.run.products import Scores, write_run_report
+from taxoscape.run.products import write_run_report
 from taxoscape.run.request import Request, read_run
-from taxoscape.run.work import last_result, open_cube
+from taxoscape.run.results import last_result, open_cube
 from taxoscape.testing.region import GENERATOR_VERSION, Region
 from taxoscape.testing.writing import write_region
 from taxoscape.zones.kmeans import cluster

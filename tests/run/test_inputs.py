@@ -11,8 +11,8 @@ from taxoscape.errors import InputError, RunFolderError
 from taxoscape.run.pipeline import advance, status
 from taxoscape.run.prepare import prepare
 from taxoscape.run.request import Request, read_run
+from taxoscape.run.results import open_cube
 from taxoscape.run.table import digests
-from taxoscape.run.work import open_cube
 from tests.cube.conftest import write_tif
 
 

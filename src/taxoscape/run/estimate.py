@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import numpy as np
 
-from taxoscape.config import Settings, resolve
-from taxoscape.cube.plan import plan_cube
+from taxoscape.config import TRAINING_FREE, Settings, resolve
 from taxoscape.grid import Grid
+from taxoscape.run.cost import NetworkCost, announcement, cost_of_network, duration, vector_length
 from taxoscape.run.prepare import refuse_impossible
-from taxoscape.run.request import ENCODERS, Request
-
-if TYPE_CHECKING:
-    from taxoscape.cube.planned import CubePlan
+from taxoscape.run.regions import Plans, plan_all
+from taxoscape.run.request import Request
 
 LIBRARIES_BYTES = 600 * 2**20
 """Memory that Python and the libraries take."""
-SAMPLE = 64
-"""Tiles whose time is measured."""
-FEW = 4
-"""The same for the paper's network, which is slow."""
 
 
 def describe_plan(request: Request) -> str:
@@ -45,92 +36,62 @@ def describe_plan(request: Request) -> str:
     right within a factor of two.
     """
     settings = resolve(request.explicit, request.preset)
-    plan = plan_cube(request.scenes, settings.cube)
-    grid = refuse_impossible(settings, plan.lattice, plan.bands)
-    lines = [plan.describe(), f"tiles     {grid.n_tiles} of {grid.tile_size} px ({grid.n_rows} × {grid.n_cols})"]
-    seconds = _seconds(plan, grid, settings)
-    memory, disk = _bytes(plan, grid, settings)
+    plans = plan_all(request.scenes, request.regions, settings)
+    plan = plans.first
+    grid = refuse_impossible(settings, plans.lattice, plan.bands)
+    n_tiles = sum(place.grid.n_tiles for place in plans.placements) or grid.n_tiles
+    cost = cost_of_network(settings, n_tiles=n_tiles, n_times=len(plan.dates), n_bands=len(plan.bands))
+    laid = f"in {len(plans.placements)} regions" if plans.placements else f"({grid.n_rows} × {grid.n_cols})"
+    lines = [plans.describe(), f"tiles     {n_tiles} of {grid.tile_size} px {laid}"]
+    seconds = _seconds(plans, n_tiles, settings, cost)
+    memory, disk = _bytes(plans, grid, settings)
     lines += [
-        f"time      about {_duration(sum(seconds.values()))} on this machine: "
-        + ", ".join(f"{name} {_duration(value)}" for name, value in seconds.items())
+        f"time      about {duration(sum(seconds.values()))} on this machine: "
+        + ", ".join(f"{name} {duration(value)}" for name, value in seconds.items())
     ]
     lines += [f"memory    about {_size(memory)}", f"disk      about {_size(disk)} in the run folder"]
-    return "\n".join(lines)
+    told = announcement(settings, cost)
+    return "\n".join([*lines, f"note      {told}"] if told else lines)
 
 
-def _seconds(plan: CubePlan, grid: Grid, settings: Settings) -> dict[str, float]:
-    times, bands = len(plan.dates), len(plan.bands)
-    encoder, refine = settings.encoder, settings.refine
-    step, embed = _measure(bands, grid.tile_size, settings)
-    tiles = grid.n_tiles * times
-    flat = tiles * encoder.n_features
+def _seconds(plans: Plans, n_tiles: int, settings: Settings, cost: NetworkCost) -> dict[str, float]:
+    times, bands = len(plans.first.dates), len(plans.first.bands)
+    flat = n_tiles * times * vector_length(settings, bands)
     zones = 8 if settings.zones.zones == "auto" else settings.zones.zones
     kmeans = settings.zones.starts * 20 * flat * zones * 2 / 2e9
-    result = {
-        "train": step * encoder.triplets * encoder.epochs if encoder.encoder in ENCODERS else 0.0,
-        "encode": embed * tiles,
-        "cluster": kmeans + (14 * 3 * 20 * flat * 16 / 2e9 if settings.zones.zones == "auto" else 0),
-    }
-    if refine.refine:
-        result["refine"] = (
-            step * refine.per_date(times, encoder.triplets) * times * refine.epochs + embed * tiles + kmeans
-        )
-    return result
+    refines = settings.refine.refine and settings.encoder.encoder not in TRAINING_FREE
+    rounds = 2 if refines else 1
+    sweep = 14 * 5 * 20 * flat * 16 / 2e9 if settings.analysis.evidence or settings.zones.zones == "auto" else 0
+    result = {"train": cost.train_seconds, "encode": cost.encode_seconds / rounds, "cluster": kmeans}
+    if refines:
+        result["refine"] = cost.refine_seconds + cost.encode_seconds / rounds + kmeans
+    if settings.analysis.baselines:
+        result["baselines"] = 6 * kmeans + _tilenet_seconds(settings, n_tiles, times, bands)
+    return {**result, "analyse": sweep + 30}
 
 
-def _measure(bands: int, tile_size: int, settings: Settings) -> tuple[float, float]:
-    """Return seconds per triplet of training and per tile of encoding, measured on random tiles."""
-    import torch
+def _tilenet_seconds(settings: Settings, n_tiles: int, n_times: int, n_bands: int) -> float:
+    """Return the seconds of an untrained TileNet, by far the slowest of the baselines; 0 where tiles do not fit it."""
+    from taxoscape.embedding.networks import TILENET_FEATURES, TILENET_SIZES
 
-    from taxoscape.embedding.networks import build_network
-
-    network = build_network(
-        settings.encoder.network, n_bands=bands, tile_size=tile_size, n_features=settings.encoder.n_features, seed=0
-    )
-    sample = SAMPLE if settings.encoder.network == "fast" else FEW
-    tiles = torch.rand(sample, bands, tile_size, tile_size).to(memory_format=torch.channels_last)
-
-    def forward() -> None:
-        with torch.inference_mode():
-            network(tiles)
-
-    def both() -> None:
-        network(tiles).square().mean().backward()
-
-    per_triplet = 3 if settings.encoder.loss == "triplet" else 2
-    network.train()
-    training = _median(both)
-    network.eval()
-    return training / sample * per_triplet, _median(forward) / sample
+    low, high = TILENET_SIZES
+    if not low <= settings.grid.tile_size <= high:
+        return 0.0
+    encoder = replace(settings.encoder, encoder="tile2vec", network="tilenet", n_features=TILENET_FEATURES)
+    other = replace(settings, encoder=encoder, refine=replace(settings.refine, refine=False))
+    return cost_of_network(other, n_tiles=n_tiles, n_times=n_times, n_bands=n_bands).encode_seconds
 
 
-def _median(action: Callable[[], None]) -> float:
-    action()
-    found = []
-    for _ in range(3):
-        begun = time.perf_counter()
-        action()
-        found.append(time.perf_counter() - begun)
-    return statistics.median(found)
-
-
-def _bytes(plan: CubePlan, grid: Grid, settings: Settings) -> tuple[int, int]:
+def _bytes(plans: Plans, grid: Grid, settings: Settings) -> tuple[int, int]:
     """Return bytes of memory and of disk, rounded up."""
     from taxoscape.embedding.tiles import MEMORY
 
-    times, bands = len(plan.dates), len(plan.bands)
-    pixels = times * plan.lattice.height * plan.lattice.width
-    cube = pixels * (bands * np.dtype(plan.dtype).itemsize + 1)
-    series = grid.n_tiles * times * settings.encoder.n_features * 4
+    times, bands = len(plans.first.dates), len(plans.first.bands)
+    cube = times * plans.n_pixels * (bands * np.dtype(plans.first.dtype).itemsize + 1)
+    series = grid.n_tiles * times * vector_length(settings, bands) * 4
     batch = settings.encoder.batch_size * 3 * bands * grid.tile_size**2 * 4 * 60
     memory = LIBRARIES_BYTES + (cube if cube <= MEMORY else MEMORY // 4) + batch + 4 * series
     return memory, cube + series * (2 if settings.refine.refine else 1)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _size(count: int) -> str:

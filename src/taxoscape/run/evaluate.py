@@ -11,7 +11,7 @@ from taxoscape.cube.labels import read_labels_on_grid
 from taxoscape.errors import InputError, RunFolderError
 from taxoscape.run.folder import RunFolder
 from taxoscape.run.request import read_run
-from taxoscape.run.store import read_zones
+from taxoscape.run.store import read_dataset
 from taxoscape.run.table import digests
 
 
@@ -52,9 +52,9 @@ def evaluate_run(folder: RunFolder, truth: str | Path, *, min_share: float = 0.5
                 f"{folder.path} has no zones of its present settings ({stage}: {fault}): run  taxoscape run "
                 f"{folder / 'run.toml'}"
             )
-    last = read_zones(refined if refined.exists() else geographic)
+    last = read_dataset(refined if refined.exists() else geographic)
     labels = read_labels_on_grid(truth, check_zones(last), min_share=min_share)
     result: dict[str, Any] = {**agreement(last["labels"].to_numpy(), labels), "min_share": min_share}
     if refined.exists():
-        result["geographic"] = agreement(read_zones(geographic)["labels"].to_numpy(), labels)
+        result["geographic"] = agreement(read_dataset(geographic)["labels"].to_numpy(), labels)
     return result

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from taxoscape.errors import InputError
 
-Kind = Literal["integer", "number", "text", "list", "switch", "zones"]
+Kind = Literal["integer", "number", "text", "list", "switch", "zones", "pairs"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +82,9 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         flag="--encoder",
         setting="encoder.encoder",
-        metavar="tile2vec|PATH",
-        help="Train a network, or take the encoder in a file. [default: tile2vec]",
+        metavar="tile2vec|stats|rcf|PATH",
+        help="Train a network; or none, and take means and deviations, or random convolutional features; or take the "
+        "encoder in a file. [default: tile2vec]",
     ),
     Option(
         flag="--triplets",
@@ -108,6 +109,45 @@ OPTIONS: tuple[Option, ...] = (
         setting="refine.refine",
         kind="switch",
         help="Train on with the zones as neighbourhoods. [default: refine]",
+    ),
+    Option(
+        flag="--baselines/--no-baselines",
+        setting="analysis.baselines",
+        kind="switch",
+        help="Put plain pixels and training-free encoders beside the result. [default: no-baselines]",
+    ),
+    Option(
+        flag="--evidence/--no-evidence",
+        setting="analysis.evidence",
+        kind="switch",
+        help="Measure other numbers of zones, too. [default: evidence]",
+    ),
+    Option(
+        flag="--most-zones",
+        setting="analysis.most_zones",
+        kind="integer",
+        metavar="K",
+        help="Largest number of zones that evidence and auto look at. [default: 15]",
+    ),
+    Option(
+        flag="--layer",
+        setting="analysis.layers",
+        kind="pairs",
+        metavar="NAME=PATH",
+        help="A raster or polygons to read the zones by; may be given several times.",
+    ),
+    Option(
+        flag="--truth",
+        setting="analysis.truth",
+        metavar="LABELS",
+        help="Label raster to compare every partition with.",
+    ),
+    Option(
+        flag="--min-share",
+        setting="analysis.min_share",
+        kind="number",
+        metavar="SHARE",
+        help="Share of a tile that its label in --truth must hold. [default: 0.5]",
     ),
     Option(
         flag="--rgb",
@@ -147,7 +187,7 @@ def explicit_settings(given: Mapping[str, Any], options: tuple[Option, ...]) -> 
     result: dict[str, dict[str, Any]] = {}
     for option in options:
         value = given.get(python_name(option))
-        if value is None:
+        if value is None or (option.kind == "pairs" and not value):
             continue
         section, _, name = option.setting.partition(".")
         result.setdefault(section, {})[name] = _read(option, value)
@@ -165,6 +205,11 @@ def _read(option: Option, value: Any) -> Any:
         if not parts:
             raise InputError(f"{option.flag} names nothing: give a list such as {option.metavar}, or leave it out")
         return parts
+    if option.kind == "pairs":
+        pairs = [text.partition("=")[::2] for text in value]
+        if not all(name.strip() and path.strip() for name, path in pairs):
+            raise InputError(f"{option.flag} takes a name and a path, as in  {option.flag} elevation=dem.tif")
+        return {name.strip(): path.strip() for name, path in pairs}
     if option.kind == "zones":
         return int(value) if value.lstrip("+-").isdigit() else value
     return value

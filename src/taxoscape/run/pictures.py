@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from taxoscape.cube.bands import pick_bands
+from taxoscape.cube.spectral import BLUE, GREEN, RED, last_word
 from taxoscape.embedding.tiles import TileReader
 from taxoscape.errors import InputError
 from taxoscape.grid import Grid, Lattice
@@ -22,11 +22,7 @@ if TYPE_CHECKING:
 PICTURE_PX = 1200
 """Longest edge of the region's picture, about."""
 
-RED_GREEN_BLUE = (
-    frozenset({"b04", "b4", "red", "r"}),
-    frozenset({"b03", "b3", "green", "g"}),
-    frozenset({"b02", "b2", "blue", "b"}),
-)
+RED_GREEN_BLUE = (RED, GREEN, BLUE)
 """Last words of the names of the bands that are red, green and blue, as Sentinel-2, Landsat 8 and people call them."""
 
 
@@ -58,12 +54,12 @@ def picture_bands(bands: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[list
             raise InputError(f"a picture has three bands or one, not {len(wanted)} (--rgb)")
         chosen = pick_bands(bands, wanted)
     else:
-        named = [[band for band in bands if _last_word(band) in names] for names in RED_GREEN_BLUE]
+        named = [[band for band in bands if last_word(band) in names] for names in RED_GREEN_BLUE]
         chosen = tuple(found[0] for found in named) if all(named) else bands[:3] if len(bands) >= 3 else bands[:1]
     indices = [bands.index(name) for name in chosen]
     if len(chosen) == 1:
         return indices, f"Band {chosen[0]}"
-    true = all(_last_word(name) in names for name, names in zip(chosen, RED_GREEN_BLUE, strict=True))
+    true = all(last_word(name) in names for name, names in zip(chosen, RED_GREEN_BLUE, strict=True))
     return indices, "True colour" if true else f"Bands {', '.join(chosen)} as red, green, blue"
 
 
@@ -134,10 +130,6 @@ def strip_images(
     shape = (*tiles.shape, len(which))
     seen = (counts[np.maximum(flat, 0)][:, which].ravel() & exists).reshape(shape)
     return rgb.reshape(*shape, *rgb.shape[1:]), seen, cube["time"].to_numpy()[which]
-
-
-def _last_word(name: str) -> str:
-    return re.split(r"[-_ .]", name.casefold())[-1]
 
 
 def _inside(start: int, length: int, size: int) -> tuple[int, int]:

@@ -22,10 +22,12 @@ from taxoscape.files import write_text
 from taxoscape.grid import Lattice
 from taxoscape.progress import Track, silent
 from taxoscape.run.folder import LOG_FILE, SETTINGS_FILE, RunFolder
+from taxoscape.run.outcome import Context
 from taxoscape.run.prepare import refuse_impossible
 from taxoscape.run.request import OTHER_KEYS, Explicit, read_run, with_paths
-from taxoscape.run.table import NAMES, STAGES, Stage, check_owned, digests, stage_named
-from taxoscape.run.work import WORK, Context, open_cube
+from taxoscape.run.results import open_cube
+from taxoscape.run.table import COMMANDS, STAGES, Stage, before, check_owned, digests, done_with, needs_of
+from taxoscape.run.work import WORK
 
 log = logging.getLogger("taxoscape")
 
@@ -46,7 +48,7 @@ def existing(path: str | Path) -> RunFolder:
     return folder
 
 
-def advance(folder: RunFolder, names: Sequence[str] = NAMES, *, track: Track = silent) -> None:
+def advance(folder: RunFolder, names: Sequence[str] = COMMANDS, *, track: Track = silent) -> None:
     """Do stages of a run in order, skipping those that are done.
 
     Parameters
@@ -54,7 +56,7 @@ def advance(folder: RunFolder, names: Sequence[str] = NAMES, *, track: Track = s
     folder
         A prepared run folder.
     names
-        The stages to do; what they need must be done.
+        The stages to do; what they need must be done. Stages without a command come with those that need them.
     track
         Told of the progress inside each stage.
 
@@ -66,10 +68,11 @@ def advance(folder: RunFolder, names: Sequence[str] = NAMES, *, track: Track = s
     with folder.locked():
         settings, scenes, inputs = read_run(folder)
         current = digests(settings, inputs)
+        wanted = done_with(names, settings)
         with _logging_to(folder / LOG_FILE), _threads(settings.run.threads):
             for stage in STAGES:
-                if stage.name in names:
-                    _refuse_unmet(folder, stage, current)
+                if stage.name in wanted:
+                    _refuse_unmet(folder, stage, settings, current)
                     _do(folder, stage, current[stage.name], settings, scenes, track)
 
 
@@ -84,7 +87,7 @@ def change(folder: RunFolder, name: str, explicit: Explicit) -> None:
     given = {section: dict(values) for section, values in explicit.items() if values}
     if not given:
         return
-    check_owned(stage_named(name), given)
+    check_owned(name, given)
     base = folder.path.resolve()
     given = with_paths(given, lambda path: os.path.relpath(path, base))
     with folder.locked():
@@ -109,7 +112,7 @@ def status(folder: RunFolder) -> list[dict[str, Any]]:
     for stage in STAGES:
         fault = folder.fault(stage.name, current[stage.name])
         marker = folder.marker(stage.name) or {}
-        if fault is None and stale.intersection(stage.needs):
+        if fault is None and stale.intersection(needs_of(stage, settings)):
             fault = "needs an earlier stage"
         if fault is not None:
             stale.add(stage.name)
@@ -129,7 +132,7 @@ def status_text(folder: RunFolder) -> str:
     lines = []
     for row in status(folder):
         seconds = "" if row["seconds"] is None else f"{row['seconds']:.1f} s"
-        lines.append(f"{row['name']:<9}{seconds:>10}  {row['state']}")
+        lines.append(f"{row['name']:<11}{seconds:>10}  {row['state']}")
     settings, _, inputs = read_run(folder)
     lines.append(f"{len(inputs)} scenes; settings other than the default:")
     lines += [
@@ -188,16 +191,16 @@ def _seconds_before(clock: Path) -> float:
         return 0.0
 
 
-def _refuse_unmet(folder: RunFolder, stage: Stage, current: Mapping[str, str]) -> None:
+def _refuse_unmet(folder: RunFolder, stage: Stage, settings: Settings, current: Mapping[str, str]) -> None:
     """Refuse a stage while one that it needs is not done, naming the first command to run."""
-    for before in STAGES[: STAGES.index(stage)]:
-        fault = folder.fault(before.name, current[before.name])
+    for earlier in before(stage, settings):
+        fault = folder.fault(earlier.name, current[earlier.name])
         if fault is not None:
-            again = folder.path / SETTINGS_FILE
-            command = f"taxoscape run {again}" if before.name == "cube" else f"taxoscape {before.name} {folder.path}"
+            again, verb = folder.path / SETTINGS_FILE, earlier.with_stage or earlier.name
+            command = f"taxoscape run {again}" if verb == "cube" else f"taxoscape {verb} {folder.path}"
             raise RunFolderError(
-                f"the stage '{stage.name}' needs '{before.name}', which is not ready ({fault}): run  {command}  first, "
-                f"or all of them with  taxoscape run {again}"
+                f"the stage '{stage.name}' needs '{earlier.name}', which is not ready ({fault}): run  {command}  "
+                f"first, or all of them with  taxoscape run {again}"
             )
 
 

@@ -11,16 +11,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from taxoscape.config import RunSettings, Settings, differences, resolve, to_dict
+from taxoscape.config import TRAINING_FREE, RunSettings, Settings, differences, resolve, to_dict
 from taxoscape.cube.fingerprint import fingerprint
-from taxoscape.cube.plan import plan_cube
-from taxoscape.cube.planned import CubePlan
 from taxoscape.errors import InputError, RunFolderError
 from taxoscape.grid import Grid, Lattice
 from taxoscape.progress import Track, silent
 from taxoscape.run.folder import RunFolder
 from taxoscape.run.pictures import picture_bands
-from taxoscape.run.request import ENCODERS, Request, read_run, with_paths
+from taxoscape.run.regions import Plans, plan_all
+from taxoscape.run.request import ENCODERS, Request, read_regions, read_run, with_paths
 from taxoscape.run.table import STAGES
 from taxoscape.run.work import check_encoder
 
@@ -52,18 +51,18 @@ def prepare(request: Request, out: str | Path, *, overwrite: bool = False, track
     """
     folder = RunFolder(out)
     settings = resolve(request.explicit, request.preset)
-    plan = plan_cube(request.scenes, settings.cube)
-    refuse_impossible(settings, plan.lattice, plan.bands)
+    plans = plan_all(request.scenes, request.regions, settings)
+    refuse_impossible(settings, plans.lattice, plans.first.bands)
     with folder.locked():
         if folder.exists and not overwrite:
-            _refuse_other_run(folder, settings, plan, track)
+            _refuse_other_run(folder, request, settings, plans, track)
             return folder
         _refuse_foreign(folder)
         _clear(folder)
         settings = replace(settings, run=_settle_machine(settings))
-        inputs = _fingerprint([file.path for file in plan.files], track)
-        _warn_of_other_inputs(request, plan, inputs)
-        folder.write_document(_document(folder, request.scenes, settings, plan, inputs))
+        inputs = _fingerprint([file.path for file in plans.files], track)
+        _warn_of_other_inputs(request, plans, inputs)
+        folder.write_document(_document(folder, request, settings, plans, inputs))
     return folder
 
 
@@ -76,7 +75,8 @@ def refuse_impossible(settings: Settings, lattice: Lattice, bands: tuple[str, ..
     if encoder.encoder in ENCODERS:
         from taxoscape.embedding.networks import check_network
 
-        check_network(encoder.network, tile_size=shape.tile_size, n_features=encoder.n_features)
+        if encoder.encoder not in TRAINING_FREE:
+            check_network(encoder.network, tile_size=shape.tile_size, n_features=encoder.n_features)
     else:
         _refuse_encoder(Path(encoder.encoder), bands, shape.tile_size)
     picture_bands(bands, settings.publish.rgb)
@@ -99,7 +99,7 @@ def _refuse_encoder(path: Path, bands: tuple[str, ...], tile_size: int) -> None:
     check_encoder(load_encoder(path), path, bands, tile_size)
 
 
-def _refuse_other_run(folder: RunFolder, settings: Settings, plan: CubePlan, track: Track) -> None:
+def _refuse_other_run(folder: RunFolder, request: Request, settings: Settings, plans: Plans, track: Track) -> None:
     """Refuse to go on in a folder whose run has other settings or inputs than asked for, naming the differences."""
     old, _, inputs = read_run(folder)
     asked = replace(settings, run=replace(
@@ -108,10 +108,12 @@ def _refuse_other_run(folder: RunFolder, settings: Settings, plan: CubePlan, tra
         device=old.run.device if settings.run.device == "auto" else settings.run.device,
     ))  # fmt: skip
     found = differences(old, asked)
-    now = {os.path.abspath(file.path) for file in plan.files}
+    if list(read_regions(folder)) != list(request.regions):
+        found.append(f"regions: {', '.join(read_regions(folder)) or 'one'} → {', '.join(request.regions) or 'one'}")
+    now = {os.path.abspath(file.path) for file in plans.files}
     found += [f"scene no longer there: {path}" for path in sorted(set(inputs) - now)]
     found += [f"new scene: {path}" for path in sorted(now - set(inputs))]
-    days = {os.path.abspath(file.path): str(file.date) for file in plan.files}
+    days = {os.path.abspath(file.path): str(file.date) for file in plans.files}
     found += [
         f"date of {path}: {day} → {days[path]}" for path, day in inputs.dates.items() if days.get(path, day) != day
     ]
@@ -131,11 +133,11 @@ def _fingerprint(paths: Sequence[str], track: Track) -> dict[str, str]:
     return {path: fingerprint([path])[path] for path in track(paths, "checking the scenes", len(paths))}
 
 
-def _warn_of_other_inputs(request: Request, plan: CubePlan, inputs: Mapping[str, str]) -> None:
+def _warn_of_other_inputs(request: Request, plans: Plans, inputs: Mapping[str, str]) -> None:
     """Say where a run file is repeated on scenes that are no longer what it was made from."""
     if request.inputs is None:
         return
-    days = {file.path: str(file.date) for file in plan.files}
+    days = {file.path: str(file.date) for file in plans.files}
     other = [
         Path(path).name
         for path, digest in request.inputs.items()
@@ -176,17 +178,20 @@ def _settle_machine(settings: Settings) -> RunSettings:
 
 
 def _document(
-    folder: RunFolder, scenes: Sequence[str], settings: Settings, plan: CubePlan, inputs: Mapping[str, str]
+    folder: RunFolder, request: Request, settings: Settings, plans: Plans, inputs: Mapping[str, str]
 ) -> dict[str, Any]:
     from taxoscape import __version__
 
     values = with_paths(to_dict(settings), lambda path: _relative(path, folder.path))
-    dates = {str(file.path): str(file.date)[:10] for file in plan.files}
+    dates = {str(file.path): str(file.date)[:10] for file in plans.files}
+    here = folder.path
+    regions = {name: [_relative(scene, here) for scene in scenes] for name, scenes in request.regions.items()}
     return {
         "taxoscape": __version__,
-        "scenes": [_relative(scene, folder.path) for scene in scenes],
+        **({} if regions else {"scenes": [_relative(scene, here) for scene in request.scenes]}),
         **values,
         "versions": {"python": platform.python_version(), **_versions()},
+        **({"region": [{"name": name, "scenes": scenes} for name, scenes in regions.items()]} if regions else {}),
         "input": [
             {"path": _relative(path, folder.path), "date": dates[str(path)], "sha256": digest}
             for path, digest in inputs.items()

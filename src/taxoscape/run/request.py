@@ -1,30 +1,34 @@
 """What a user asks for, from the command line or from a run file, and what a run folder remembers of it.
 
 A run file (``region.toml``, or the ``run.toml`` of a run) is TOML: ``scenes``, optionally ``out`` and ``preset``, and a
-section of settings per stage as in `taxoscape.config`. Paths in it are relative to the file.
+section of settings per stage as in `taxoscape.config`. In place of ``scenes`` there may be several blocks
+``[[region]]``, each with a ``name`` and its ``scenes``: then all regions get one encoder and one partition. Paths are
+relative to the file.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from taxoscape.config import Settings, from_dict
+from taxoscape.config import TRAINING_FREE, Settings, from_dict
 from taxoscape.errors import InputError
-from taxoscape.run.folder import SETTINGS_FILE, RunFolder, read_toml
+from taxoscape.publish.names import NAMES_FILE, edited_names
+from taxoscape.run.folder import SETTINGS_FILE, RunFolder, describe, read_toml
 
 Explicit = Mapping[str, Mapping[str, Any]]
 
-OTHER_KEYS = ("scenes", "out", "preset", "taxoscape", "versions", "input")
+OTHER_KEYS = ("scenes", "out", "preset", "taxoscape", "versions", "input", "region")
 """Keys of a run file that are not sections of settings."""
 
 
-PATHS = (("cube", "dates"), ("encoder", "encoder"))
+PATHS = (("cube", "dates"), ("encoder", "encoder"), ("analysis", "truth"))
 """Settings that may hold a path, as section and name; `ENCODERS` are none."""
-ENCODERS = ("tile2vec",)
+ENCODERS = ("tile2vec", *TRAINING_FREE)
 """Encoders known by name."""
 
 
@@ -35,7 +39,18 @@ def with_paths(sections: Explicit, change: Callable[[str], str]) -> dict[str, di
         values = result.get(section)
         if isinstance(values, dict) and isinstance(values.get(name), str) and values[name] not in ENCODERS:
             values[name] = change(values[name])
+    layers = result.get("analysis", {}).get("layers") if isinstance(result.get("analysis"), dict) else None
+    if isinstance(layers, dict):
+        result["analysis"]["layers"] = {name: _layer_path(path, change) for name, path in layers.items()}
     return result
+
+
+def _layer_path(text: Any, change: Callable[[str], str]) -> Any:
+    """Change the path of a layer, which may name an attribute after ``#``."""
+    if not isinstance(text, str):
+        return text
+    path, mark, attribute = text.partition("#")
+    return change(path) + mark + attribute
 
 
 class Inputs(dict[str, str]):
@@ -43,10 +58,13 @@ class Inputs(dict[str, str]):
 
     dates: Mapping[str, str]
     """When each was taken (ISO) by path, where ``run.toml`` tells."""
+    others: Mapping[str, Any]
+    """What tells whether other files that a stage reads are still what they were, by stage."""
 
-    def __init__(self, sums: Mapping[str, str], dates: Mapping[str, str]) -> None:
+    def __init__(self, sums: Mapping[str, str], dates: Mapping[str, str], others: Mapping[str, Any] | None = None):
         super().__init__(sums)
         self.dates = dates
+        self.others = others or {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,13 +72,15 @@ class Request:
     """What a user asked for, before anything is looked at."""
 
     scenes: tuple[str, ...]
-    """Files, folders, globs."""
+    """Files, folders, globs; empty where there are ``regions``."""
     explicit: Explicit
     """Settings given, by section."""
     preset: str = "fast"
     """Name of the preset underneath."""
     inputs: Inputs | None = None
     """The scene files that a ``run.toml`` was made from, where one is repeated."""
+    regions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Scenes by the name of their region, where there are several regions."""
 
 
 def read_request(path: Path) -> tuple[Request, Path]:
@@ -78,11 +98,8 @@ def read_request(path: Path) -> tuple[Request, Path]:
     """
     document = read_toml(path)
     base = path.resolve().parent
-    scenes = document.get("scenes")
-    if isinstance(scenes, str):
-        scenes = [scenes]
-    if not isinstance(scenes, list) or not scenes or not all(isinstance(scene, str) for scene in scenes):
-        raise InputError(f'{path} names no scenes: add a line such as  scenes = ["scenes/*.tif"]')
+    regions = _regions(document, path)
+    scenes = () if regions else _scenes(document, str(path))
     explicit = _sections(document, path)
     explicit = with_paths(explicit, lambda path: os.path.normpath(base / path))
     if not isinstance(document.get("out", "run"), str) or not document.get("out", "run"):
@@ -93,8 +110,43 @@ def read_request(path: Path) -> tuple[Request, Path]:
         explicit=explicit,
         preset=str(document.get("preset", "fast")),
         inputs=_inputs(document, path) if "input" in document else None,
+        regions={name: tuple(os.path.normpath(base / scene) for scene in own) for name, own in regions.items()},
     )
     return request, out
+
+
+def _scenes(document: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    """Return the scenes of a run file or of one of its regions."""
+    scenes = document.get("scenes")
+    if isinstance(scenes, str):
+        scenes = [scenes]
+    if not isinstance(scenes, list) or not scenes or not all(isinstance(scene, str) for scene in scenes):
+        raise InputError(f'{where} names no scenes: add a line such as  scenes = ["scenes/*.tif"]')
+    return tuple(scenes)
+
+
+def _regions(document: Mapping[str, Any], path: Path) -> dict[str, tuple[str, ...]]:
+    """Return the scenes of each region of a run file by its name; none where it has no ``[[region]]``."""
+    blocks = document.get("region", [])
+    if not isinstance(blocks, list) or not all(isinstance(block, Mapping) for block in blocks):
+        raise InputError(f"{path}: regions are blocks that begin with  [[region]]  and have a name and scenes")
+    if blocks and "scenes" in document:
+        raise InputError(f"{path} has scenes of its own and [[region]] blocks: put all scenes into blocks, or none")
+    found: dict[str, tuple[str, ...]] = {}
+    for number, block in enumerate(blocks, start=1):
+        name = block.get("name")
+        if not isinstance(name, str) or not re.fullmatch(r"[\w][\w .-]*", name):
+            raise InputError(
+                f"{path}: region {number} needs a name of letters, digits, spaces, dots and hyphens, as in  "
+                'name = "north"'
+            )
+        if name in found:
+            raise InputError(f"{path}: two regions are called '{name}': give each a name of its own")
+        strange = sorted(set(block) - {"name", "scenes"})
+        if strange:
+            raise InputError(f"{path}: region '{name}' has {strange[0]}: a region has a name and scenes, nothing else")
+        found[name] = _scenes(block, f"{path}: region '{name}'")
+    return found
 
 
 def request_of(
@@ -135,6 +187,13 @@ def request_of(
     )
 
 
+def read_regions(folder: RunFolder) -> dict[str, tuple[str, ...]]:
+    """Return the scenes (absolute paths) of each region of a run by its name; none where it has one region only."""
+    base = folder.path.resolve()
+    regions = _regions(folder.read_document(), folder / SETTINGS_FILE)
+    return {name: tuple(os.path.normpath(base / scene) for scene in own) for name, own in regions.items()}
+
+
 def read_run(folder: RunFolder) -> tuple[Settings, tuple[str, ...], Inputs]:
     """Return the settings, scenes (absolute paths) and inputs that ``run.toml`` holds."""
     document = folder.read_document()
@@ -145,7 +204,22 @@ def read_run(folder: RunFolder) -> tuple[Settings, tuple[str, ...], Inputs]:
     scenes = document.get("scenes", [])
     if not isinstance(scenes, list) or not all(isinstance(scene, str) for scene in scenes):
         raise InputError(f'{path}: scenes is a list of paths, as in  scenes = ["scenes/*.tif"]')
-    return settings, tuple(os.path.normpath(base / scene) for scene in scenes), _inputs(document, path)
+    inputs = _inputs(document, path)
+    inputs.others = _others(folder, settings)
+    return settings, tuple(os.path.normpath(base / scene) for scene in scenes), inputs
+
+
+def _others(folder: RunFolder, settings: Settings) -> dict[str, Any]:
+    """Return what tells whether the encoder, the layers, the truth and the names given are still what they were."""
+    analysis, encoder = settings.analysis, settings.encoder.encoder
+    files = {name: Path(path.partition("#")[0]) for name, path in analysis.layers.items()}
+    if analysis.truth:
+        files["truth of the run"] = Path(analysis.truth)
+    found: dict[str, Any] = {"analyse": {name: describe(path) for name, path in files.items() if path.exists()}}
+    if encoder not in ENCODERS and Path(encoder).exists():
+        found["train"] = describe(Path(encoder))
+    found["publish"] = edited_names(folder / NAMES_FILE)
+    return found
 
 
 def _sections(document: Mapping[str, Any], path: Path) -> dict[str, Any]:

@@ -65,14 +65,14 @@ def read_series(path: Path) -> xr.Dataset:
     return _open(path)
 
 
-def write_zones(path: Path, zones: xr.Dataset) -> None:
-    """Write a partition with its centroids and distances."""
-    encoding = {str(name): {"compressors": _codec(), "fill_value": None} for name in zones.data_vars}
-    zones.to_zarr(path, mode="w", consolidated=False, zarr_format=3, encoding=encoding)
+def write_dataset(path: Path, dataset: xr.Dataset) -> None:
+    """Write a dataset that fits in memory, such as a partition."""
+    encoding = {str(name): {"compressors": _codec(), "fill_value": None} for name in dataset.data_vars}
+    dataset.to_zarr(path, mode="w", consolidated=False, zarr_format=3, encoding=encoding)
 
 
-def read_zones(path: Path) -> xr.Dataset:
-    """Return a stored partition, in memory."""
+def read_dataset(path: Path) -> xr.Dataset:
+    """Return what `write_dataset` wrote, in memory."""
     return _open(path).load()
 
 

@@ -2,108 +2,61 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
-from taxoscape.analysis.quality import quality
-from taxoscape.analysis.representatives import representatives
-from taxoscape.config import Settings
+from taxoscape.analysis.baselines import tile_statistics
+from taxoscape.config import TRAINING_FREE, Settings
 from taxoscape.contracts import grid_of
+from taxoscape.cube.lazy import lazy_cube
+from taxoscape.cube.planned import can_read_in_place
+from taxoscape.cube.pointer import write_pointer
+from taxoscape.cube.store import write_cube
 from taxoscape.errors import InputError
-from taxoscape.files import write_text
 from taxoscape.grid import Grid, Lattice
-from taxoscape.progress import Track
-from taxoscape.run.folder import RunFolder, describe
-from taxoscape.run.request import ENCODERS, read_run
-from taxoscape.run.store import read_series, read_zones, write_zones
+from taxoscape.run.baselines import make_baselines
+from taxoscape.run.evidence import read_evidence, weigh_numbers
+from taxoscape.run.findings import analyse
+from taxoscape.run.folder import describe
+from taxoscape.run.outcome import Context, Outcome
+from taxoscape.run.regions import CUBES, ONLY, plan_all, write_cubes
+from taxoscape.run.request import ENCODERS, read_regions, read_run
+from taxoscape.run.results import open_cube, open_encoder
+from taxoscape.run.store import read_dataset, read_series, write_dataset
 from taxoscape.zones.kmeans import cluster
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from taxoscape.embedding.encoder import Encoder
+    from taxoscape.zones.evidence import Evidence
 
-REPRESENTATIVES = 4
-"""Tiles shown for each zone."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
-    """What a stage works with."""
-
-    folder: RunFolder
-    """The run folder."""
-    settings: Settings
-    """Settings of the run; paths absolute."""
-    scenes: tuple[str, ...]
-    """Files, folders and globs; absolute."""
-    work: Path
-    """Folder for unfinished work, kept from a killed attempt under the same settings."""
-    track: Track
-    """Told of the progress."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What a stage did."""
-
-    outputs: tuple[str, ...]
-    """What it made, by name in the run folder."""
-    summary: str
-    """One line for people."""
-    notes: dict[str, Any] = field(default_factory=dict)
-    """Facts for status and report."""
-
-
-def open_cube(folder: RunFolder) -> xr.DataArray:
-    """Return the cube of a run, lazily, stored or read in place."""
-    from taxoscape.cube.lazy import lazy_cube
-    from taxoscape.cube.pointer import read_pointer
-    from taxoscape.cube.store import read_cube
-
-    pointer = folder / "cube.json"
-    if pointer.exists():
-        return lazy_cube(read_pointer(pointer))
-    return read_cube(folder / "cube.zarr")
-
-
-def open_encoder(folder: RunFolder, settings: Settings, *, geographic: bool) -> Encoder:
-    """Return f^g or f^c of a run, on the run's device."""
-    from taxoscape.embedding.encoder import load_encoder
-
-    name = "encoder_geographic.safetensors" if geographic else "encoder.safetensors"
-    return load_encoder(folder / name, device=settings.run.device)
+log = logging.getLogger("taxoscape")
 
 
 def make_cube(context: Context) -> Outcome:
     """Read and align the scenes: stored as Zarr, or a pointer where the files are tiled well already."""
-    from taxoscape.cube.lazy import lazy_cube
-    from taxoscape.cube.plan import plan_cube
-    from taxoscape.cube.planned import can_read_in_place
-    from taxoscape.cube.pointer import write_pointer
-    from taxoscape.cube.store import write_cube
-
-    plan = plan_cube(context.scenes, context.settings.cube)
-    cube = lazy_cube(plan)
-    if can_read_in_place(plan):
+    _, _, inputs = read_run(context.folder)
+    plans = plan_all(context.scenes, read_regions(context.folder), context.settings)
+    times, bands, height, width = plans.first.shape
+    summary = f"{times} dates × {bands} bands × {height} × {width} px"
+    if ONLY not in plans.by_region:
+        name, summary = CUBES, f"{len(plans.by_region)} regions, {times} dates × {bands} bands"
+        write_cubes(context.folder / name, plans, inputs, context.track)
+    elif can_read_in_place(plans.first):
         name = "cube.json"
-        _, _, inputs = read_run(context.folder)
-        write_pointer(context.folder / name, plan, inputs)
+        write_pointer(context.folder / name, plans.first, inputs)
     else:
         name = "cube.zarr"
-        write_cube(cube, context.folder / name, overwrite=True, track=context.track)
-    times, bands, height, width = cube.shape
-    summary = f"{times} dates × {bands} bands × {height} × {width} px"
-    return Outcome(outputs=(name,), summary=summary, notes={"skipped": [list(entry) for entry in plan.skipped]})
+        write_cube(lazy_cube(plans.first), context.folder / name, overwrite=True, track=context.track)
+    return Outcome(outputs=(name,), summary=summary, notes={"skipped": [list(entry) for entry in plans.skipped]})
 
 
 def train(context: Context) -> Outcome:
-    """Train f^g on triplets from geography, or take the encoder that was given."""
+    """Train f^g on triplets from geography, make it without training, or take the encoder that was given."""
     from taxoscape.embedding.fit import draw, encoder_from, judge
     from taxoscape.embedding.tiles import TileReader
     from taxoscape.embedding.training import total_steps
@@ -114,6 +67,9 @@ def train(context: Context) -> Outcome:
     cube, target = open_cube(context.folder), context.folder / "encoder_geographic.safetensors"
     if settings.encoder.encoder not in ENCODERS:
         return _take_encoder(Path(settings.encoder.encoder), cube, settings, target)
+    if settings.encoder.encoder in TRAINING_FREE:
+        return _make_encoder(cube, settings, target)
+    _announce(cube, settings)
     reader = TileReader(cube, settings.grid.tile_size)
     triplets = draw(reader, settings.encoder, seed=seed, min_valid=settings.grid.min_valid)
     state = train_to_end(
@@ -132,6 +88,27 @@ def train(context: Context) -> Outcome:
     accuracy = learnt.get("held_out_accuracy")
     told = "" if accuracy is None else f"; {accuracy:.0%} of new ones on one date told apart"
     return Outcome(outputs=(target.name,), summary=f"{len(triplets)} triplets{told}", notes=learnt)
+
+
+def _make_encoder(cube: xr.DataArray, settings: Settings, target: Path) -> Outcome:
+    """Put an encoder that needs no training in the place of f^g."""
+    from taxoscape.embedding.fit import train_encoder
+
+    encoder = train_encoder(
+        cube,
+        tile_size=settings.grid.tile_size,
+        settings=settings.encoder,
+        rng=settings.run.seed,
+        min_valid=settings.grid.min_valid,
+        device=str(settings.run.device),
+    )
+    encoder.save(target)
+    measured = encoder.metadata.get("training", {})
+    accuracy = measured.get("held_out_accuracy")
+    told = "" if accuracy is None else f"; {accuracy:.0%} of triplets on one date told apart"
+    name = encoder.recipe.network
+    summary = f"'{name}' made without training, {encoder.n_features} features{told}"
+    return Outcome(outputs=(target.name,), summary=summary, notes={"without_training": name, **measured})
 
 
 def encode(context: Context) -> Outcome:
@@ -155,22 +132,37 @@ def encode(context: Context) -> Outcome:
     )
 
 
+def measure_tiles(context: Context) -> Outcome:
+    """Take the mean and the deviation of each band in every tile on every date."""
+    folder, name = context.folder, "statistics.zarr"
+    grid = grid_of(read_series(folder / "series_geographic.zarr"))
+    min_valid = context.settings.grid.min_valid
+    write_dataset(folder / name, tile_statistics(open_cube(folder), grid, min_valid=min_valid, track=context.track))
+    return Outcome(outputs=(name,), summary="mean and deviation of each band in each tile")
+
+
 def cluster_geographic(context: Context) -> Outcome:
     """Partition the series under f^g: P^g."""
     settings, name = context.settings, "partition_geographic.zarr"
     zones = cluster(
         read_series(context.folder / "series_geographic.zarr"),
-        n_clusters=settings.zones.zones,
+        n_clusters=_wanted(context),
         starts=settings.zones.starts,
         rng=settings.run.seed,
         track=context.track,
     )
-    write_zones(context.folder / name, zones)
+    write_dataset(context.folder / name, zones)
     left_out = int((zones["labels"] == 0).sum())
     summary = f"{zones.sizes['zone']} zones" + (f"; {left_out} tiles have no data on any date" if left_out else "")
     return Outcome(
         outputs=(name,), summary=summary, notes={"n_clusters": zones.sizes["zone"], "tiles_without_data": left_out}
     )
+
+
+def _wanted(context: Context) -> int | Literal["auto"] | Evidence:
+    """Return the number of zones asked for, or the evidence by which it is chosen."""
+    wanted = context.settings.zones.zones
+    return (read_evidence(context.folder) or wanted) if wanted == "auto" else wanted
 
 
 def refine(context: Context) -> Outcome:
@@ -182,6 +174,7 @@ def refine(context: Context) -> Outcome:
         refine_encoder,
         refinement_settings,
         refinement_triplets,
+        untrainable,
     )
     from taxoscape.embedding.tiles import TileReader
     from taxoscape.embedding.training import total_steps
@@ -190,13 +183,14 @@ def refine(context: Context) -> Outcome:
     from taxoscape.zones.refine import cluster_again, core_labels
 
     folder, settings, seed = context.folder, context.settings, context.settings.run.seed
-    zones = read_zones(folder / "partition_geographic.zarr")
+    zones = read_dataset(folder / "partition_geographic.zarr")
     reason = "" if settings.refine.refine else "as asked"
+    first = open_encoder(folder, settings, geographic=True)
+    reason = reason or untrainable(first)
     reason = reason or nothing_to_refine(zones["labels"].to_numpy(), zones["counts"].to_numpy())
     if reason:
         return Outcome(outputs=(), summary=f"left out: {reason}", notes={"left_out": reason})
     cube, grid = open_cube(folder), grid_of(zones)
-    first = open_encoder(folder, settings, geographic=True)
     reader = TileReader(cube, first.tile_size)
     labels, counts = core_labels(zones, settings.refine.core_share), zones["counts"].to_numpy()
     unfinished = context.work / "encoder.safetensors"
@@ -228,7 +222,7 @@ def refine(context: Context) -> Outcome:
     refined = cluster_again(
         read_series(context.work / "series.zarr"), zones, starts=settings.zones.starts, rng=seed, track=context.track
     )
-    write_zones(folder / "partition.zarr", refined)
+    write_dataset(folder / "partition.zarr", refined)
     move(context.work / "series.zarr", folder / "series.zarr")
     move(unfinished, folder / "encoder.safetensors")
     moved = float((refined["labels"].to_numpy() != zones["labels"].to_numpy()).mean())
@@ -239,31 +233,6 @@ def refine(context: Context) -> Outcome:
     )
 
 
-def analyse(context: Context) -> Outcome:
-    """Measure the partitions; find the representatives of the zones."""
-    from sklearn.metrics import adjusted_rand_score
-
-    folder, seed = context.folder, context.settings.run.seed
-    series, zones = last_result(folder)
-    metrics = quality(series, zones, rng=seed, track=context.track)
-    if is_refined(folder):
-        before = read_zones(folder / "partition_geographic.zarr")
-        old = quality(read_series(folder / "series_geographic.zarr"), before, rng=seed, track=context.track)
-        metrics |= {f"{name}_geographic": value for name, value in old.items()}
-        placed = zones["labels"].to_numpy() > 0  # the same tiles in both
-        metrics["ari_geographic_refined"] = float(
-            adjusted_rand_score(before["labels"].to_numpy()[placed], zones["labels"].to_numpy()[placed])
-        )
-    plain = {name: None if isinstance(value, float) and np.isnan(value) else value for name, value in metrics.items()}
-    write_text(folder / "metrics.json", json.dumps(plain, indent=1) + "\n")
-    shown = representatives(series, zones, count=REPRESENTATIVES).tolist()
-    write_text(folder / "analysis.json", json.dumps({"representatives": shown}, indent=1) + "\n")
-    summary = ", ".join(
-        f"{name} {metrics[name]:.3f}" for name in ("silhouette_flat", "map_join_share", "stability_ari")
-    )
-    return Outcome(outputs=("metrics.json", "analysis.json"), summary=summary)
-
-
 def publish(context: Context) -> Outcome:
     """Write maps, tables, figures and the report."""
     from taxoscape.run.products import write_products
@@ -272,27 +241,30 @@ def publish(context: Context) -> Outcome:
     return Outcome(outputs=names, summary=f"{len(names)} products, report.html among them")
 
 
-def is_refined(folder: RunFolder) -> bool:
-    """Whether a run has P^c beside P^g."""
-    return (folder / "partition.zarr").exists()
-
-
-def last_result(folder: RunFolder) -> tuple[xr.Dataset, xr.Dataset]:
-    """Return the series and the zones that a run ends with: P^c, or P^g where it was not refined."""
-    end = "" if is_refined(folder) else "_geographic"
-    return read_series(folder / f"series{end}.zarr"), read_zones(folder / f"partition{end}.zarr")
-
-
 WORK: dict[str, Callable[[Context], Outcome]] = {
     "cube": make_cube,
     "train": train,
     "encode": encode,
+    "statistics": measure_tiles,
+    "evidence": weigh_numbers,
     "cluster": cluster_geographic,
     "refine": refine,
+    "baselines": make_baselines,
     "analyse": analyse,
     "publish": publish,
 }
 """The work of each stage in `taxoscape.run.table.STAGES`."""
+
+
+def _announce(cube: xr.DataArray, settings: Settings) -> None:
+    """Say what a long training will cost before it starts."""
+    from taxoscape.run.cost import announce
+
+    shape = settings.grid
+    grid = Grid.over(Lattice.of(cube), tile_size=shape.tile_size, stride=shape.stride, partial=shape.partial)
+    told = announce(settings, n_tiles=grid.n_tiles, n_times=cube.sizes["time"], n_bands=cube.sizes["band"])
+    if told:
+        log.info("%-8s %s", "train", told)
 
 
 def _take_encoder(path: Path, cube: xr.DataArray, settings: Settings, target: Path) -> Outcome:

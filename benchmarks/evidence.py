@@ -1,0 +1,168 @@
+"""Every method on the same tiles, against labels that none of them has seen: the table of ``docs/evidence.md``.
+
+    .venv/bin/python benchmarks/evidence.py
+
+On the built-in region (2 000 × 2 000 px, 8 dates, 8 zones; five seeds) and on real imagery with labels in
+``TAXOSCAPE_REAL_DATA`` or ``../shared/data`` (Sentinel-2 NDVI of the Netherlands against crop groups, MODIS NDVI of
+Lombardy against land cover), each with one command, ``taxoscape run … --baselines --truth …``, default settings but for
+tile size and the true number of zones. Per method: NMI, ARI and purity against the labels, stability under resampling,
+share of neighbouring tiles in one zone, patches, seconds; the mean over the seeds, and how often the method is above
+plain tile means in NMI.
+
+Results go to ``benchmarks/results/evidence.json`` after every run, and a run that is there at this commit is not done
+again; ``--table`` only prints what is there, and writes it into the documentation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from child import measured
+
+HERE = Path(__file__).resolve().parent
+DATA = Path(os.environ.get("TAXOSCAPE_REAL_DATA") or HERE.parents[1] / "shared" / "data").resolve()
+RESULTS = HERE / "results" / "evidence.json"
+DOCS = HERE.parent / "docs" / "evidence.md"
+BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
+REAL = {
+    "netherlands": (
+        "01_s2_ndvi_netherlands/images/NDVI-*", "01_s2_ndvi_netherlands/labels/group_2017.tif", 10, 6, 0.6,
+    ),
+    "lombardy": (
+        "03_modis_ndvi_lombardy_corine/images", "03_modis_ndvi_lombardy_corine/labels/groups_on_modis_grid.tif",
+        8, 8, 0.5,
+    ),
+}  # fmt: skip
+"""Scenes, truth, tile size, zones, min_share."""
+TITLES = {
+    "built-in": "Built-in region (generator {version}), 1 600 tiles of 50 px, 8 dates, 3 bands, 8 zones",
+    "netherlands": "Netherlands: Sentinel-2 NDVI, {tiles} tiles of 10 px, 63 dates, 6 crop groups",
+    "lombardy": "Lombardy: MODIS NDVI, {tiles} tiles of 8 px, 67 dates, 8 groups of land cover",
+}
+COLUMNS = (
+    ("nmi", "NMI"), ("ari", "ARI"), ("purity", "purity"), ("stability_ari", "stability"),
+    ("map_join_share", "join share"), ("map_patches", "patches"), ("seconds", "seconds"),
+)  # fmt: skip
+
+
+def run_case(case: str, seed: int) -> dict[str, Any]:
+    """Run one case in a process of its own; return what each method reached, seconds and peak memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        if case == "built-in":
+            from taxoscape.testing.region import Region
+            from taxoscape.testing.writing import write_region
+
+            files = write_region(Region(seed=seed, n_zones=8), home, threads=2)
+            scenes, truth, tile_size, zones, share = str(home / "scenes"), str(files.truth), 50, 8, 0.5
+        else:
+            place, labels, tile_size, zones, share = REAL[case]
+            scenes, truth = str(DATA / place), str(DATA / labels)
+        options = ["--tile-size", str(tile_size), "--zones", str(zones), "--seed", str(seed), "--truth", truth]
+        options += ["--min-share", str(share), "--baselines", "--no-evidence", "--out", str(home / "run")]
+        seconds, peak = measured("run", scenes, *options)
+        found = json.loads((home / "run" / "analysis.json").read_text())
+        metrics = json.loads((home / "run" / "metrics.json").read_text())
+    about = {"case": case, "seed": seed, "seconds": seconds, "peak_gib": peak}
+    return {**about, "n_labelled_tiles": metrics["n_labelled_tiles"], "methods": found["comparison"]}
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the results of one case as a Markdown table: the mean over the seeds, best NMI first."""
+    by_method: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        for method in row["methods"]:
+            by_method.setdefault(method["title"], []).append(method)
+    means = {method: mean(found, "nmi") for method, found in by_method.items()}
+    plain = {row["seed"]: value(row, "means", "nmi") for row in rows}
+    lines = ["| method | " + " | ".join(title for _, title in COLUMNS) + " | above tile means |"]
+    lines.append("|---" + "|---:" * (len(COLUMNS) + 1) + "|")
+    for method in sorted(by_method, key=lambda name: -(means[name] or 0)):
+        found = by_method[method]
+        if means[method] is None:
+            lines.append(f"| {method} | {found[0]['note'] or 'not defined'} |" + " |" * len(COLUMNS))
+            continue
+        cells = " | ".join(shown(name, mean(found, name)) for name, _ in COLUMNS)
+        name = found[0]["name"]
+        wins = sum((value(row, name, "nmi") or 0) > (plain[row["seed"]] or 0) for row in rows)
+        lines.append(f"| {method} | {cells} | {'' if name == 'means' else f'{wins} of {len(rows)}'} |")
+    return "\n".join(lines)
+
+
+def mean(found: list[dict[str, Any]], name: str) -> float | None:
+    """Return the mean of a measure over the seeds, None where it is not defined on one of them."""
+    values = [row.get(name) for row in found]
+    return None if any(entry is None for entry in values) else statistics.mean(values)
+
+
+def value(row: dict[str, Any], method: str, name: str) -> float | None:
+    """Return a measure of a method in one run."""
+    found: float | None = next((entry.get(name) for entry in row["methods"] if entry["name"] == method), None)
+    return found
+
+
+def shown(name: str, number: float | None) -> str:
+    """Return a number as the table has it."""
+    if number is None:
+        return "–"
+    return f"{number:.0f}" if name in ("map_patches", "seconds") else f"{number:.3f}"
+
+
+def document(rows: list[dict[str, Any]]) -> str:
+    """Return the tables of all cases as Markdown."""
+    from taxoscape.testing.region import GENERATOR_VERSION
+
+    parts = []
+    for case, title in TITLES.items():
+        own = [row for row in rows if row["case"] == case]
+        if own:
+            about = {"version": GENERATOR_VERSION, "tiles": own[0]["n_labelled_tiles"]}
+            seeds = ", ".join(str(row["seed"]) for row in own)
+            cost = f"{statistics.mean(row['seconds'] for row in own):.0f} s and at most "
+            cost += f"{max(row['peak_gib'] for row in own):.1f} GiB a run, all methods together"
+            parts.append(f"**{title.format(**about)}** (seeds {seeds}; {cost}):\n\n{table(own)}")
+    return "\n\n".join(parts)
+
+
+def write_docs(text: str) -> None:
+    """Put the tables between the marks in the documentation."""
+    page = DOCS.read_text(encoding="utf-8")
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    DOCS.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", nargs="*", default=list(TITLES), choices=list(TITLES))
+    parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2, 3, 4, 5])
+    parser.add_argument("--real-seeds", type=int, nargs="*", default=[0])
+    parser.add_argument("--table", action="store_true", help="measure nothing")
+    given = parser.parse_args()
+    commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=HERE, text=True).strip()
+    stored = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"rows": []}
+    rows = stored["rows"]
+    for case in [] if given.table else given.cases:
+        for seed in given.seeds if case == "built-in" else given.real_seeds:
+            if any(row["case"] == case and row["seed"] == seed and row["commit"] == commit for row in rows):
+                continue
+            new = {**run_case(case, seed), "commit": commit}
+            rows = [row for row in rows if (row["case"], row["seed"]) != (case, seed)] + [new]
+            RESULTS.parent.mkdir(parents=True, exist_ok=True)
+            RESULTS.write_text(json.dumps({"cores": os.cpu_count(), "rows": rows}, indent=1) + "\n")
+            print(json.dumps({name: new[name] for name in ("case", "seed", "seconds", "peak_gib")}), flush=True)
+    text = document(sorted(rows, key=lambda row: (row["case"], row["seed"])))
+    print(text)
+    write_docs(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,273 @@
+"""What training and encoding with a network cost: operations, counted, and time on this machine, measured.
+
+An operation is a multiplication or an addition of a convolution or a fully connected layer; norms and activations,
+below 1 %, are not counted. A step forwards and backwards is taken as three times the step forwards: the gradient of the
+weights and that of the input each cost as much as the layer itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from taxoscape.config import TRAINING_FREE, Settings
+
+if TYPE_CHECKING:
+    import torch
+
+TRAINED = "tile2vec"
+"""The encoder that is trained; any other is taken as it is."""
+BACK_AND_FORTH = 3
+"""Cost of a step forwards and backwards, in steps forwards."""
+PROBE_PX = 52
+"""Largest tile on which TileNet is measured: its operations a second hardly depend on the tile."""
+PROBE_TILES = {"fast": 64, "tilenet": 3}
+"""Tiles on which a network is measured."""
+GPU_TILES = 64
+"""The same on a GPU, which few tiles do not fill."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkCost:
+    """What the network of a run costs."""
+
+    tile: float
+    """Operations to encode one tile."""
+    train: float
+    """Operations of the training on geography; 0 where an encoder is taken."""
+    refine: float
+    """Operations of the training on zones; 0 without refinement."""
+    encode: float
+    """Operations of encoding every tile on every date, under f^g and, where it is refined, under f^c."""
+    train_rate: float
+    """Operations a second of a training step on this machine."""
+    encode_rate: float
+    """Operations a second of encoding on this machine."""
+
+    @property
+    def train_seconds(self) -> float:
+        """Seconds of the training on geography on this machine."""
+        return self.train / self.train_rate
+
+    @property
+    def refine_seconds(self) -> float:
+        """Seconds of the training on zones on this machine."""
+        return self.refine / self.train_rate
+
+    @property
+    def encode_seconds(self) -> float:
+        """Seconds of all encoding on this machine."""
+        return self.encode / self.encode_rate
+
+
+def cost_of_network(settings: Settings, *, n_tiles: int, n_times: int, n_bands: int) -> NetworkCost:
+    """Count the operations of training, refinement and encoding, and measure how fast this machine does them.
+
+    Parameters
+    ----------
+    settings
+        The settings of a run; its network must take its tiles.
+    n_tiles, n_times, n_bands
+        Tiles of the grid, dates and bands of the cube.
+
+    Returns
+    -------
+    NetworkCost
+
+    Notes
+    -----
+    Measured here and now in about 2 seconds (TileNet on one core of 2020s kind) on the device and with the threads that
+    the run will use. A machine that is busy now, or slows down later, makes it wrong; expect a factor of two.
+    """
+    encoder, refine = settings.encoder, settings.refine
+    if encoder.encoder in TRAINING_FREE:
+        return _without_training(settings, n_tiles=n_tiles, n_times=n_times, n_bands=n_bands)
+    tile = operations(settings, tile_px=settings.grid.tile_size, n_bands=n_bands)
+    per_triplet = (3 if encoder.loss == "triplet" else 2) * BACK_AND_FORTH * tile
+    again = refine.per_date(n_times, encoder.triplets) * n_times * refine.epochs if refine.refine else 0
+    train_rate, encode_rate = _rates(settings, n_bands)
+    return NetworkCost(
+        tile=tile,
+        train=encoder.triplets * encoder.epochs * per_triplet if encoder.encoder == TRAINED else 0.0,
+        refine=again * per_triplet,
+        encode=n_tiles * n_times * tile * (2 if refine.refine else 1),
+        train_rate=train_rate,
+        encode_rate=encode_rate,
+    )
+
+
+def vector_length(settings: Settings, n_bands: int) -> int:
+    """Return the length of the vectors that a run's encoder will make."""
+    encoder = settings.encoder
+    made = {"stats": 2 * n_bands, "rcf": n_bands + 2 * encoder.filters}
+    return made.get(encoder.encoder, encoder.n_features)
+
+
+def _without_training(settings: Settings, *, n_tiles: int, n_times: int, n_bands: int) -> NetworkCost:
+    """Return the cost of an encoder without training, which is that of encoding once; measured as tiles a second."""
+    import torch
+
+    from taxoscape.embedding.fixed import PATCH_PX, POSITIONS
+    from taxoscape.embedding.networks import build_network
+
+    size, name = settings.grid.tile_size, settings.encoder.encoder
+    length = vector_length(settings, n_bands)
+    network = build_network(name, n_bands=n_bands, tile_size=size, n_features=length).eval()
+    n = PROBE_TILES["fast"]
+    tiles = torch.rand(n, n_bands, size, size, generator=torch.Generator().manual_seed(0))
+    mask = torch.ones(n, 1, size, size, dtype=torch.bool)
+
+    def forward() -> None:
+        with torch.inference_mode():
+            network(tiles, mask)
+
+    with _threads(settings.run.threads):
+        seconds = _fastest(forward)
+    tile = float(4 * n_bands * size**2)
+    if name == "rcf":
+        edge = min(PATCH_PX, size)
+        step = max(1, min(edge, size // POSITIONS))
+        tile = 2.0 * settings.encoder.filters * n_bands * edge**2 * ((size - edge) // step + 1) ** 2
+    rate = n * tile / seconds
+    return NetworkCost(
+        tile=tile, train=0.0, refine=0.0, encode=n_tiles * n_times * tile, train_rate=rate, encode_rate=rate
+    )
+
+
+def announce(settings: Settings, *, n_tiles: int, n_times: int, n_bands: int) -> str:
+    """Return one line on what training the paper's network will cost; "" where a run does not train it.
+
+    Parameters
+    ----------
+    settings, n_tiles, n_times, n_bands
+        As `cost_of_network` takes them.
+    """
+    if not trains_tilenet(settings):
+        return ""
+    return announcement(settings, cost_of_network(settings, n_tiles=n_tiles, n_times=n_times, n_bands=n_bands))
+
+
+def announcement(settings: Settings, cost: NetworkCost) -> str:
+    """Return the line of `announce` for a cost that is known already."""
+    if not trains_tilenet(settings):
+        return ""
+    parts = [f"training {cost.train:.1e} operations, about {duration(cost.train_seconds)} on this machine"]
+    if cost.refine:
+        parts.append(f"refining {cost.refine:.1e}, {duration(cost.refine_seconds)}")
+    parts.append(f"encoding {cost.encode:.1e}, {duration(cost.encode_seconds)}")
+    line = f"the paper's network (TileNet, preset paper): {'; '.join(parts).replace('e+', 'e')}"
+    return f"{line}; lower it with --triplets and --epochs, or take --preset fast"
+
+
+def trains_tilenet(settings: Settings) -> bool:
+    """Whether a run trains the paper's network, which takes long."""
+    return settings.encoder.encoder == TRAINED and settings.encoder.network == "tilenet"
+
+
+def operations(settings: Settings, *, tile_px: int, n_bands: int) -> float:
+    """Return the operations, multiplications and additions, with which a run's network encodes one tile.
+
+    Nothing is computed: the layers are told the shapes alone.
+    """
+    import torch
+    from torch import nn
+
+    count = 0
+
+    def add(layer: nn.Module, _: tuple[torch.Tensor, ...], out: torch.Tensor) -> None:
+        nonlocal count
+        weight = layer.get_parameter("weight")
+        count += 2 * weight.numel() * (out.shape[2] * out.shape[3] if isinstance(layer, nn.Conv2d) else 1)
+
+    with torch.device("meta"), torch.no_grad():
+        network = _network(settings, n_bands, tile_px).eval()
+        for layer in network.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                layer.register_forward_hook(add)
+        network(torch.empty(1, n_bands, tile_px, tile_px))
+    return float(count)
+
+
+def duration(seconds: float) -> str:
+    """Return a time for people.
+
+    Examples
+    --------
+    >>> duration(0.2), duration(600), duration(9000), duration(2e6)
+    ('1 s', '10 min', '2.5 h', '23 days')
+    """
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} days"
+
+
+def _rates(settings: Settings, n_bands: int) -> tuple[float, float]:
+    """Return operations a second of training and of encoding, measured on random tiles."""
+    import torch
+
+    name, size = settings.encoder.network, settings.grid.tile_size
+    size = min(size, PROBE_PX) if name == "tilenet" else size
+    device = _device(settings)
+    n = PROBE_TILES[name] if device == "cpu" else GPU_TILES
+    probe = n * operations(settings, tile_px=size, n_bands=n_bands)
+    network = _network(settings, n_bands, size).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    random = torch.rand(n, n_bands, size, size, generator=torch.Generator().manual_seed(0))
+    tiles = random.to(device, memory_format=torch.channels_last)
+
+    def forward() -> None:
+        with torch.inference_mode():
+            network(tiles).sum().item()  # waits for a GPU
+
+    def both() -> None:
+        network(tiles).square().mean().backward()
+        next(network.parameters()).sum().item()
+
+    with _threads(settings.run.threads):
+        network.eval()
+        encoding = _fastest(forward)
+        network.train()
+        training = _fastest(both)
+    return BACK_AND_FORTH * probe / training, probe / encoding
+
+
+def _fastest(action: Callable[[], None], *, most_seconds: float = 0.5) -> float:
+    """Return the least seconds of an action over up to four times, fewer where it is slow; the first is a warm-up."""
+    found: list[float] = []
+    while len(found) < 4 and sum(found) < most_seconds:
+        begun = time.perf_counter()
+        action()
+        found.append(time.perf_counter() - begun)
+    return min(found)
+
+
+def _network(settings: Settings, n_bands: int, tile_px: int) -> torch.nn.Module:
+    from taxoscape.embedding.networks import build_network
+
+    encoder = settings.encoder
+    return build_network(encoder.network, n_bands=n_bands, tile_size=tile_px, n_features=encoder.n_features)
+
+
+def _device(settings: Settings) -> str:
+    import torch
+
+    if settings.run.device != "auto":
+        return settings.run.device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Let PyTorch use as many threads as the run will."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,214 @@
+"""The report of a run: what it says, put together from what the run found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from taxoscape.config import Settings, to_dict
+from taxoscape.cube.wording import counted
+from taxoscape.publish import wording
+from taxoscape.publish.report import ReportContext, ReportFigure, ReportInput, ReportTable, TruthScore, write_report
+from taxoscape.run.drawing import Drawing, associations, figures_of
+from taxoscape.run.table import STAGES
+
+Scores = Mapping[str, Mapping[str, float]]
+"""NMI, ARI, purity and tiles scored, by the name of a partition."""
+
+FILES = (
+    ("zones.tif", "the zones, one cell per tile, with colours and names: open it in QGIS"),
+    ("zones_geographic.tif", "the first zones, before refinement"),
+    ("zones.gpkg", "the zones as polygons with area and share"),
+    ("zones.toml", "the names of the zones: edit them, then  taxoscape publish  this folder"),
+    ("regions", "the maps of each region, under the one legend"),
+    ("colours.tif", "the likeness of tiles as colours"),
+    ("metrics.json", "the numbers of this page, by name"),
+    ("analysis.json", "everything else that was found: representatives, interpolation, dates, comparison"),
+    ("cards.csv", "what each zone is like, in numbers"),
+    ("graph.graphml", "the graph of zones, for Gephi, yEd or networkx; graph.json is the same"),
+    ("projections.csv", "the place of each tile on the planes"),
+    ("sweep.csv", "the evidence for each number of zones"),
+    ("baselines.csv", "the comparison with pixels and training-free encoders"),
+    ("encoder.safetensors", "the trained encoder"),
+    ("series.zarr", "the series of every tile"),
+    ("run.toml", "every setting; repeats the run"),
+)
+
+
+def write_page(drawing: Drawing, settings: Settings, scores: Scores) -> Path:
+    """Write the report of a run; ``scores`` are against a known truth, by the name of a partition."""
+    reading = drawing.reading
+    folder, labels, grid = reading.folder, reading.labels, reading.grid
+    document = folder.read_document()
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    markers = {stage.name: folder.marker(stage.name) or {} for stage in STAGES}
+    area = sum(row.area_km2 for row in drawing.table)
+    times = reading.series["time"].to_numpy().astype("datetime64[D]")
+    size, n_dates = grid.tile_size, len(times)
+    n_zones = sum(row.n_tiles > 0 for row in drawing.table)
+    placed = int((labels > 0).sum())
+    span = f"from {times[0]} to {times[-1]}" if n_dates > 1 else f"({times[0]})"
+    where = f", in {counted(len(drawing.regions), 'region')}" if drawing.regions else ""
+    truth = scores or _own_scores(reading.found)
+    context = ReportContext(
+        title=counted(n_zones, "land zone"),
+        summary=(
+            f"{placed} tiles of {size} × {size} pixels, {area:,.4g} km²{where}, seen on {counted(n_dates, 'date')} "
+            f"{span}, fall into {counted(n_zones, 'zone')} by how they look through time. Nobody labelled anything: "
+            "the zones come from the images and from where they lie.",
+        ),
+        facts=((f"{area:,.4g} km²", "area"), (f"{placed}", "tiles"), (str(n_dates), "dates"), (str(n_zones), "zones")),
+        zones=drawing.table,
+        figures=_parts(drawing),
+        metrics={name: float("nan") if value is None else value for name, value in metrics.items()},
+        truth=[TruthScore(partition=name, nmi=r["nmi"], ari=r["ari"], purity=r["purity"]) for name, r in truth.items()],
+        truth_note=_truth_note(truth, metrics),
+        warnings=[text for marker in markers.values() for text in marker.get("notes", {}).get("warnings", [])],
+        notes=_notes(drawing, markers, metrics),
+        settings=to_dict(settings),
+        versions={"taxoscape": document.get("taxoscape", "unknown"), **document.get("versions", {})},
+        inputs=[ReportInput(file=Path(entry["path"]).name, date=entry["date"]) for entry in document["input"]],
+        durations={name: marker["seconds"] for name, marker in markers.items() if "seconds" in marker},
+        files=[(name, text) for name, text in FILES if (folder / name).exists()],
+        command="taxoscape run run.toml",
+    )
+    write_report(folder / "report.html", context)
+    return folder / "report.html"
+
+
+def _parts(drawing: Drawing) -> list[ReportFigure]:
+    """Return the figures that were drawn, each with the table that belongs to it."""
+    parts = []
+    for figure in figures_of(drawing):
+        path = drawing.reading.folder / "figures" / f"{figure.name}.png"
+        table = TABLES[figure.name](drawing) if figure.name in TABLES else None
+        if path.exists():
+            parts.append(
+                ReportFigure(path=path, title=figure.title, caption=figure.caption, alt=figure.alt, table=table)
+            )
+        if figure.name == "cards" and drawing.reading.layers:
+            parts.append(ReportFigure(
+                path=None, title="Zones and other maps",
+                caption="How strongly the zones go together with each layer, and how strongly zones of this shape "
+                "would with a layer of its shape by chance: the layer moved over the map, its pattern kept whole.",
+                table=_layer_table(drawing),
+            ))  # fmt: skip
+    return parts
+
+
+def _card_table(drawing: Drawing) -> ReportTable:
+    rows = [
+        (str(row["zone"]), row["name"], "" if row["name"] == row["proposed"] else row["proposed"], row["evidence"])
+        for row in drawing.reading.found["names"]
+    ]
+    note = "Words of degree compare a zone with this region only."
+    return ReportTable(head=("Zone", "Name", "Proposed", "Evidence"), rows=rows, text=(0, 1, 2, 3), note=note)
+
+
+def _layer_table(drawing: Drawing) -> ReportTable:
+    names = {"cramers_v": "Cramér's V", "eta_squared": "η²"}
+    rows = [
+        (name, names[a.measure], wording.number(a.value), wording.number(a.null_mean), wording.number(a.null_95),
+         wording.number(a.p))
+        for name, a in associations(drawing.reading).items()
+    ]  # fmt: skip
+    note = "0: no more than nothing; 1: the zones tell the layer. p: share of moves that reach the value."
+    head = ("Layer", "Measure", "Value", "By chance, mean", "By chance, 95 %", "p")
+    return ReportTable(head=head, rows=rows, text=(0, 1), note=note)
+
+
+def _sweep_table(drawing: Drawing) -> ReportTable:
+    stored = drawing.reading.found["sweep"]
+    names = {
+        "prediction_strength": "Prediction strength", "stability_ari": "Stability", "silhouette_flat": "Silhouette",
+        "silhouette_sumnorm": "Silhouette under d",
+        "davies_bouldin_flat": "Davies-Bouldin", "map_join_share": "Neighbours in one zone", "map_patches": "Patches",
+        "inertia_mean": "Mean squared distance", "nmi": "NMI with the truth", "ari": "ARI with the truth",
+    }  # fmt: skip
+    return _measures_table(stored["rows"], "n_clusters", "Zones", names, stored["reason"])
+
+
+def _comparison_table(drawing: Drawing) -> ReportTable:
+    names = {
+        "n_features": "Features", "seconds": "Seconds", "nmi": "NMI with the truth", "ari": "ARI with the truth",
+        "purity": "Purity", "ari_with_zones": "ARI with these zones", "stability_ari": "Stability",
+        "map_join_share": "Neighbours in one zone", "map_patches": "Patches", "silhouette_flat": "Silhouette (own)",
+        "silhouette_sumnorm": "Silhouette under d (own)",
+    }  # fmt: skip
+    rows = drawing.reading.found["comparison"]
+    remarks = [f"{row['title']}: {row['note']}." for row in rows if row.get("note")]
+    note = "Silhouettes are each in the method's own series: they do not compare methods. " + " ".join(remarks)
+    return _measures_table(rows, "title", "Method", names, note.strip())
+
+
+def _measures_table(
+    rows: Sequence[Mapping[str, Any]], key: str, title: str, names: Mapping[str, str], note: str
+) -> ReportTable:
+    """Return a table of measures, of which those are shown that some row has."""
+    shown = [name for name in names if any(row.get(name) is not None for row in rows)]
+    cells = [(str(row[key]), *(wording.number(row.get(name)) for name in shown)) for row in rows]
+    return ReportTable(head=(title, *(names[name] for name in shown)), rows=cells, note=note)
+
+
+def _region_table(drawing: Drawing) -> ReportTable:
+    rows = [
+        (region.name, f"{sum(region.areas_km2):,.4g}", str(region.n_overall_zones), wording.number(region.ari),
+         wording.number(region.nmi))
+        for region in drawing.regions
+    ]  # fmt: skip
+    note = "ARI and NMI compare the overall zones of a region with those that it makes of itself alone."
+    return ReportTable(head=("Region", "Area, km²", "Zones", "ARI", "NMI"), rows=rows, note=note)
+
+
+TABLES: dict[str, Callable[[Drawing], ReportTable]] = {
+    "regions": _region_table,
+    "cards": _card_table,
+    "sweep": _sweep_table,
+    "baselines": _comparison_table,
+}
+"""The tables below figures, by the name of the figure."""
+
+
+def _own_scores(found: Mapping[str, Any]) -> Scores:
+    """Return the scores against the truth that the run was given; none where it was given none."""
+    rows = [row for row in found.get("comparison", []) if row.get("nmi") is not None]
+    return {row["title"]: {name: row[name] for name in ("nmi", "ari", "purity")} for row in rows}
+
+
+def _truth_note(scores: Scores, metrics: Mapping[str, Any]) -> str:
+    if not scores:
+        return ""
+    tiles = next(iter(scores.values())).get("n_tiles", metrics.get("n_labelled_tiles", 0))
+    return f"Scored on the {int(tiles)} tiles that have a zone and a label; the labels had no part in making the zones."
+
+
+def _notes(drawing: Drawing, markers: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, Any]) -> list[str]:
+    reading = drawing.reading
+    notes = []
+    moved, left_out = (markers["refine"].get("notes", {}).get(name) for name in ("moved_share", "left_out"))
+    if moved is not None:
+        notes.append(f"Refinement moved {moved:.1%} of the tiles to another zone.")
+    if left_out and left_out != "as asked":
+        notes.append(f"Refinement was left out: {left_out}.")
+    regions = [region.grid.n_tiles for region in drawing.regions]
+    empty = (sum(regions) or reading.grid.n_tiles) - int((reading.labels > 0).sum())
+    if empty:
+        notes.append(f"{empty} tiles have no usable date and are in no zone.")
+    counts = reading.zones["counts"].to_numpy()[reading.labels > 0]
+    missing = 1 - float(counts.mean()) if counts.size else 0.0
+    if missing > 0:
+        notes.append(f"{missing:.1%} of the tile dates are missing; a tile takes part with the dates it has.")
+    if drawing.regions:
+        notes.append(f"Dates of the regions are paired by their order; those shown are of {drawing.regions[0].name}.")
+    skipped = markers["cube"].get("notes", {}).get("skipped", [])
+    if skipped:
+        notes.append(f"{len(skipped)} files beside the scenes were passed over: see  taxoscape run --dry-run.")
+    sampled = metrics.get("silhouette_n_tiles", 0)
+    if 0 < sampled < metrics.get("n_tiles", 0):
+        notes.append(
+            f"The silhouettes are means over a random sample of {sampled} tiles, each against all others; ± is half "
+            "the 95 % confidence interval."
+        )
+    return notes

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from taxoscape.config import resolve
+from taxoscape.run import cost
+from taxoscape.run.cost import NetworkCost, announce, cost_of_network, operations
+
+
+def by_hand(size: int, bands: int) -> int:
+    """Multiplications and additions of METHOD step 2: 2 · kernel² · in · out for each pixel of each convolution."""
+    total = 2 * 9 * bands * 64 * size**2
+    n_in = 64
+    for n_out, stride in ((64, 1), (128, 2), (256, 2), (512, 2), (512, 2)):
+        size = -(-size // stride)
+        total += 2 * 9 * (n_in * n_out + 3 * n_out * n_out) * size**2
+        total += 2 * n_in * n_out * size**2 if stride != 1 or n_in != n_out else 0
+        n_in = n_out
+    return total
+
+
+@pytest.fixture
+def rates(monkeypatch):
+    """A machine of 30 and 50 GFLOP a second."""
+    monkeypatch.setattr(cost, "_rates", lambda settings, n_bands: (3e10, 5e10))
+
+
+@pytest.mark.parametrize(("size", "bands"), [(49, 1), (50, 3), (100, 3), (112, 13)])
+def test_the_operations_of_tilenet_equal_a_formula_by_hand(size, bands):
+    assert operations(resolve({}, "paper"), tile_px=size, n_bands=bands) == by_hand(size, bands)
+
+
+def test_tilenet_takes_12_gflop_per_tile_of_100_px_and_the_fast_network_less_than_a_hundredth():
+    assert operations(resolve({}, "paper"), tile_px=100, n_bands=3) == pytest.approx(12e9, rel=0.01)
+    assert operations(resolve({}), tile_px=100, n_bands=3) < 0.12e9
+
+
+def test_training_as_in_the_paper_takes_five_times_ten_to_the_seventeen_operations(rates):
+    found = cost_of_network(resolve({}, "paper"), n_tiles=44_000, n_times=20, n_bands=3)
+    assert found.train == pytest.approx(100_000 * 50 * 3 * 3 * 12.012e9, rel=1e-3)
+    assert found.refine == pytest.approx(100 * 20 * 5 * 3 * 3 * 12.012e9, rel=1e-3)
+    assert found.encode == pytest.approx(2 * 44_000 * 20 * 12.012e9, rel=1e-3)
+    assert found.train_seconds == pytest.approx(found.train / 3e10)
+    assert found.refine_seconds == pytest.approx(found.refine / 3e10)
+    assert found.encode_seconds == pytest.approx(found.encode / 5e10)
+
+
+def test_what_is_left_out_costs_nothing(rates):
+    taken = resolve({"encoder": {"encoder": "some.safetensors"}, "refine": {"refine": False}}, "paper")
+    found = cost_of_network(taken, n_tiles=10, n_times=2, n_bands=3)
+    assert (found.train, found.refine, found.encode) == (0, 0, 10 * 2 * found.tile)
+
+
+def test_the_paper_prints_its_cost_on_one_line_with_the_way_out(rates):
+    line = announce(resolve({}, "paper"), n_tiles=44_000, n_times=20, n_bands=3)
+    assert "training 5.4e17 operations, about 209 days on this machine" in line
+    assert "refining 1.1e15, 10.0 h; encoding 2.1e16, 5 days" in line
+    assert "--triplets and --epochs, or take --preset fast" in line
+    assert "\n" not in line
+    few = {"encoder": {"triplets": 200, "epochs": 1}, "refine": {"refine": False}}
+    line = announce(resolve(few, "paper"), n_tiles=36, n_times=2, n_bands=3)
+    assert "training 2.2e13 operations, about 12 min" in line
+    assert "refining" not in line
+
+
+def test_the_fast_preset_and_encoders_that_are_taken_have_no_cost_to_tell(monkeypatch):
+    monkeypatch.setattr(cost, "_rates", lambda *_: pytest.fail("nothing is to be measured"))
+    how = {"n_tiles": 44_000, "n_times": 20, "n_bands": 3}
+    assert announce(resolve({}), **how) == ""
+    assert announce(resolve({"encoder": {"encoder": "some.safetensors"}}, "paper"), **how) == ""
+
+
+def test_the_time_is_measured_on_few_steps_and_leaves_torch_as_it_was():
+    import torch
+
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    settings = resolve({"run": {"threads": 1, "device": "cpu"}}, "fast")
+    found = cost_of_network(settings, n_tiles=10, n_times=2, n_bands=3)
+    assert isinstance(found, NetworkCost)
+    assert 1e7 < found.train_rate < 1e14
+    assert 1e7 < found.encode_rate < 1e14
+    assert torch.get_num_threads() == threads
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_a_slow_machine_is_measured_on_one_step_and_a_quick_one_on_four():
+    done = []
+    cost._fastest(lambda: (done.append(1), time.sleep(0.02)), most_seconds=0.01)
+    assert len(done) == 1
+    cost._fastest(lambda: done.append(1))
+    assert len(done) == 5
