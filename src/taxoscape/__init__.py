@@ -29,6 +29,18 @@ _HOME = {
     "quality": "taxoscape.analysis.quality",
     "representatives": "taxoscape.analysis.representatives",
     "agreement": "taxoscape.analysis.agreement",
+    "association": "taxoscape.analysis.association",
+    "centroid_paths": "taxoscape.analysis.dates",
+    "changes": "taxoscape.analysis.changes",
+    "evidence": "taxoscape.zones.evidence",
+    "interpolate": "taxoscape.analysis.interpolation",
+    "project": "taxoscape.analysis.projections",
+    "semantic_graph": "taxoscape.analysis.graph",
+    "separating_dates": "taxoscape.analysis.dates",
+    "silhouettes": "taxoscape.analysis.silhouette",
+    "sweep": "taxoscape.analysis.sweep",
+    "tile_statistics": "taxoscape.analysis.baselines",
+    "zone_cards": "taxoscape.analysis.cards",
     "InputError": "taxoscape.errors",
     "RunFolderError": "taxoscape.errors",
     "TaxoscapeError": "taxoscape.errors",
@@ -42,25 +54,48 @@ __all__ = [
     "TaxoscapeError",
     "__version__",
     "agreement",
+    "association",
+    "centroid_paths",
+    "changes",
     "cluster",
     "encode",
+    "evidence",
+    "interpolate",
     "load_encoder",
     "open_cube",
+    "project",
     "quality",
     "refine",
     "representatives",
+    "semantic_graph",
+    "separating_dates",
+    "silhouettes",
+    "sweep",
+    "tile_statistics",
     "train_encoder",
+    "zone_cards",
 ]
 
 if TYPE_CHECKING:
     from taxoscape.analysis.agreement import agreement
+    from taxoscape.analysis.association import association
+    from taxoscape.analysis.baselines import tile_statistics
+    from taxoscape.analysis.cards import zone_cards
+    from taxoscape.analysis.changes import changes
+    from taxoscape.analysis.dates import centroid_paths, separating_dates
+    from taxoscape.analysis.graph import semantic_graph
+    from taxoscape.analysis.interpolation import interpolate
+    from taxoscape.analysis.projections import project
     from taxoscape.analysis.quality import quality
     from taxoscape.analysis.representatives import representatives
+    from taxoscape.analysis.silhouette import silhouettes
+    from taxoscape.analysis.sweep import sweep
     from taxoscape.cube.open import open_cube
     from taxoscape.embedding.encoder import Encoder, load_encoder
     from taxoscape.embedding.encoding import encode
     from taxoscape.embedding.fit import train_encoder
     from taxoscape.errors import InputError, RunFolderError, TaxoscapeError
+    from taxoscape.zones.evidence import evidence
     from taxoscape.zones.kmeans import cluster
     from taxoscape.zones.refine import Refined, refine
 

@@ -133,3 +133,13 @@ def test_shares_sum_to_one_and_are_shares_of_area_not_of_tiles(make):
     assert north.n_tiles == south.n_tiles
     assert north.area_km2 < 0.9 * south.area_km2
     assert north.share + south.share == pytest.approx(1)
+
+
+def test_polygons_that_cannot_be_written_are_one_clear_error(tmp_path, monkeypatch, grid, labels, table):
+    def full(*_: object, **__: object) -> None:
+        raise pyogrio.errors.DataSourceError("sqlite3: disk I/O error")
+
+    monkeypatch.setattr(pyogrio.raw, "write", full)
+    with pytest.raises(InputError, match=r"zones.gpkg .sqlite3: disk I.O error.: is the disk full"):
+        write_zone_polygons(tmp_path / "zones.gpkg", labels, grid, table)
+    assert list(tmp_path.iterdir()) == []

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from taxoscape.errors import InputError
 from taxoscape.files import replacing
 from taxoscape.grid import Grid, Lattice
 from taxoscape.publish.table import ZoneRow, check_zone_labels
@@ -51,8 +52,9 @@ def write_zone_polygons(
     Raises
     ------
     InputError
-        Where labels, grid and table do not fit each other.
+        Where labels, grid and table do not fit each other, or the file cannot be written.
     """
+    from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
     from pyogrio.raw import write
 
     check_zone_labels(labels, grid, len(table), [row.name for row in table])
@@ -69,10 +71,16 @@ def write_zone_polygons(
     }
     geometry = np.array([outlines[row.zone] for row in rows], dtype=object)
     with replacing(Path(path)) as temporary, _fixed_time():
-        write(
-            temporary, geometry, list(columns.values()), list(columns), driver="GPKG", layer=LAYER,
-            geometry_type="MultiPolygon", crs=grid.lattice.crs,
-        )  # fmt: skip
+        try:
+            write(
+                temporary, geometry, list(columns.values()), list(columns), driver="GPKG", layer=LAYER,
+                geometry_type="MultiPolygon", crs=grid.lattice.crs,
+            )  # fmt: skip
+        except (DataSourceError, DataLayerError, FeatureError) as error:
+            raise InputError(
+                f"the polygons cannot be written to {path} ({error}): is the disk full, or the path not plain text? "
+                "Make room, or give another --out, and run the same command again"
+            ) from None
 
 
 def zone_outlines(labels: npt.NDArray[Any], grid: Grid) -> dict[int, bytes]:
