@@ -30,6 +30,8 @@ HEAD = """\
 """
 """Comment at the start of the file."""
 
+PARTITION = "partition"
+"""Key of the id of the zones that the file names."""
 _OWN = ("name", "proposed", "evidence", "area_km2")
 
 
@@ -100,11 +102,11 @@ def merge_names(
     return tuple(merged)
 
 
-def names_text(rows: Sequence[NameRow]) -> str:
-    """Return the text of the file."""
+def names_text(rows: Sequence[NameRow], partition: str = "") -> str:
+    """Return the text of the file; ``partition`` is an id of the zones that it names."""
     import tomli_w
 
-    parts = [HEAD]
+    parts = [HEAD, *([tomli_w.dumps({PARTITION: partition})] if partition else [])]
     for row in rows:
         own = {"name": row.name, "proposed": row.proposed, "evidence": row.evidence, "area_km2": round(row.area_km2, 3)}
         parts.append(tomli_w.dumps({"zone": {str(row.zone): {**own, **row.extra}}}))
@@ -156,7 +158,7 @@ def lost_in_rewriting(text: str, rows: Sequence[NameRow]) -> list[str]:
     own = set(HEAD.splitlines())
     if any(_has_comment(line) for line in text.splitlines() if line not in own):
         lost.append("comments")
-    if set(tomllib.loads(text)) - {"zone"}:
+    if set(tomllib.loads(text)) - {"zone", PARTITION}:
         lost.append("keys outside the zones")
     now = {row.name for row in rows}
     held = [row.extra for row in rows]
@@ -185,7 +187,13 @@ def edited_names(path: Path) -> dict[str, str]:
     return {str(row.zone): row.name for row in read_names(path) if row.edited}
 
 
-def save_names(path: Path, rows: Sequence[NameRow]) -> list[str]:
+def partition_of(path: Path) -> str:
+    """Return the id of the zones that a file names, which `save_names` was given; "" where it tells none."""
+    text = _text(path)
+    return "" if text is None else str(tomllib.loads(text).get(PARTITION, ""))
+
+
+def save_names(path: Path, rows: Sequence[NameRow], *, partition: str = "") -> list[str]:
     """Write the file, and first put aside what it would lose.
 
     Returns
@@ -202,7 +210,7 @@ def save_names(path: Path, rows: Sequence[NameRow]) -> list[str]:
     -----
     All or nothing; a file that would not change is not touched.
     """
-    before, text = _text(path), names_text(rows)
+    before, text = _text(path), names_text(rows, partition)
     if before == text:
         return []
     lost: list[str] = []

@@ -187,8 +187,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is no valid TOML: {error}") from None
 
 
-def describe(path: Path) -> dict[str, Any]:
-    """Return what tells whether an output, file or folder, is still what it was: its size and, unless huge, sha256."""
+def describe(path: Path, *, given: bool = False) -> dict[str, Any]:
+    """Return what tells whether a file or folder is still what it was: its size and, unless huge, its sha256.
+
+    A huge file that was ``given`` to a run, rather than made by it, is told by its time of change as well.
+    """
     if path.is_dir():
         files = sorted(entry for entry in path.rglob("*") if entry.is_file())
         size = sum(entry.stat().st_size for entry in files)
@@ -201,7 +204,7 @@ def describe(path: Path) -> dict[str, Any]:
         return about
     size = path.stat().st_size
     if size > HASHED_BYTES:
-        return {"bytes": size}
+        return {"bytes": size, **({"changed": path.stat().st_mtime_ns} if given else {})}
     return {"bytes": size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 

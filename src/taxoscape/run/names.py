@@ -1,19 +1,23 @@
 """The names of the zones of a run: kept from run to run, in ``zones.toml``.
 
 With the file go the labels of the zones that it names, so that a name follows its zone when the partition changes: to
-the new zone that holds most of its tiles.
+the new zone that holds most of its tiles. The file says by an id which labels these are, and they are written first: a
+kill at any moment leaves names and labels that belong together.
 """
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from taxoscape.analysis.names import propose_names
-from taxoscape.publish.names import NAMES_FILE, merge_names, proposal_rows, read_names, save_names
+from taxoscape.files import replacing
+from taxoscape.publish.names import NAMES_FILE, merge_names, partition_of, proposal_rows, read_names, save_names
 from taxoscape.run.folder import STAGES_FOLDER, RunFolder
 from taxoscape.zones.matching import overlap_order
 
@@ -22,9 +26,6 @@ if TYPE_CHECKING:
 
     from taxoscape.analysis.cards import ZoneCard
     from taxoscape.publish.names import NameRow
-
-NAMED = "named.npy"
-"""Labels of the zones that the file names, beside the markers of the stages."""
 
 
 def update_names(folder: RunFolder, cards: Sequence[ZoneCard], labels: npt.NDArray[np.integer]) -> tuple[NameRow, ...]:
@@ -44,17 +45,18 @@ def update_names(folder: RunFolder, cards: Sequence[ZoneCard], labels: npt.NDArr
     InputError
         Where the file of names is no longer what it must be; it stays as it is.
     """
-    path, named = folder / NAMES_FILE, folder / STAGES_FOLDER / NAMED
+    path = folder / NAMES_FILE
     rows = proposal_rows(cards, propose_names(cards))
-    old = read_names(path)
+    old, before = read_names(path), partition_of(path)
     if old:
-        rows = merge_names(old, _order(named, labels, len(cards)), rows)
-    lost = save_names(path, rows)
+        rows = merge_names(old, _order(folder, before, labels, len(cards)), rows)
+    now = _keep(folder, labels)
+    lost = save_names(path, rows, partition=now)
     if lost:
         text = f"{path} was written anew without {', '.join(lost)}; as it was, it lies beside it (.bak)"
         warnings.warn(text, stacklevel=2)
-    named.parent.mkdir(exist_ok=True)
-    np.save(named, labels)
+    if before != now:
+        _labels_path(folder, before).unlink(missing_ok=True)
     return rows
 
 
@@ -64,11 +66,26 @@ def current_names(folder: RunFolder, k: int) -> list[str]:
     return [known.get(zone, f"Zone {zone}") for zone in range(1, k + 1)]
 
 
-def _order(named: Any, labels: npt.NDArray[np.integer], k: int) -> dict[int, int] | None:
+def _keep(folder: RunFolder, labels: npt.NDArray[np.integer]) -> str:
+    """Keep the labels of zones that are about to be named, before the file of names tells of them; return their id."""
+    content = np.ascontiguousarray(labels, dtype="<u2")
+    partition = hashlib.sha256(content.tobytes()).hexdigest()[:16]
+    path = _labels_path(folder, partition)
+    path.parent.mkdir(exist_ok=True)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.save(file, content)
+    return partition
+
+
+def _labels_path(folder: RunFolder, partition: str) -> Path:
+    return folder / STAGES_FOLDER / f"named-{partition}.npy"
+
+
+def _order(folder: RunFolder, partition: str, labels: npt.NDArray[np.integer], k: int) -> dict[int, int] | None:
     """Return the new number of each zone that was named; None where the partition is the same or not known."""
     try:
-        before = np.load(named)
-    except (OSError, ValueError):
+        before = np.load(_labels_path(folder, partition))
+    except (OSError, ValueError, EOFError):
         return None
     if before.shape != labels.shape:
         return {}

@@ -134,7 +134,7 @@ OPTIONS: tuple[Option, ...] = (
         setting="analysis.layers",
         kind="pairs",
         metavar="NAME=PATH",
-        help="A raster or polygons to read the zones by; may be given several times.",
+        help="Raster or polygons to read the zones by: NAME=FILE, NAME:categorical=FILE, NAME=FILE#ATTRIBUTE. Repeatable.",
     ),
     Option(
         flag="--truth",
@@ -209,6 +209,10 @@ def _read(option: Option, value: Any) -> Any:
         pairs = [text.partition("=")[::2] for text in value]
         if not all(name.strip() and path.strip() for name, path in pairs):
             raise InputError(f"{option.flag} takes a name and a path, as in  {option.flag} elevation=dem.tif")
+        names = [name.strip().partition(":")[0] for name, _ in pairs]
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise InputError(f"two of {option.flag} are called '{twice[0]}': give each a name of its own")
         return {name.strip(): path.strip() for name, path in pairs}
     if option.kind == "zones":
         return int(value) if value.lstrip("+-").isdigit() else value

@@ -8,6 +8,7 @@ relative to the file.
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -51,6 +52,12 @@ def _layer_path(text: Any, change: Callable[[str], str]) -> Any:
         return text
     path, mark, attribute = text.partition("#")
     return change(path) + mark + attribute
+
+
+def layer_file(text: str) -> Path:
+    """Return the file of a layer, which may name an attribute after ``#``, as `taxoscape.cube.layers` takes it."""
+    path = Path(text)
+    return path if path.exists() or "#" not in text else Path(text.rpartition("#")[0])
 
 
 class Inputs(dict[str, str]):
@@ -209,17 +216,30 @@ def read_run(folder: RunFolder) -> tuple[Settings, tuple[str, ...], Inputs]:
     return settings, tuple(os.path.normpath(base / scene) for scene in scenes), inputs
 
 
+def _scenes_by_region(folder: RunFolder) -> dict[str, Any]:
+    """Return which scenes belong to which of several regions, as the run file says; none where there is one region."""
+    blocks = folder.read_document().get("region", [])
+    return {str(block.get("name")): block.get("scenes") for block in blocks if isinstance(block, dict)}
+
+
 def _others(folder: RunFolder, settings: Settings) -> dict[str, Any]:
     """Return what tells whether the encoder, the layers, the truth and the names given are still what they were."""
     analysis, encoder = settings.analysis, settings.encoder.encoder
-    files = {name: Path(path.partition("#")[0]) for name, path in analysis.layers.items()}
+    files = {name: layer_file(path) for name, path in analysis.layers.items()}
     if analysis.truth:
         files["truth of the run"] = Path(analysis.truth)
-    found: dict[str, Any] = {"analyse": {name: describe(path) for name, path in files.items() if path.exists()}}
+    found: dict[str, Any] = {"analyse": {name: _state(path) for name, path in files.items() if path.exists()}}
     if encoder not in ENCODERS and Path(encoder).exists():
-        found["train"] = describe(Path(encoder))
+        found["train"] = _state(Path(encoder))
     found["publish"] = edited_names(folder / NAMES_FILE)
+    found["cube"] = _scenes_by_region(folder)
     return found
+
+
+def _state(path: Path) -> dict[str, Any]:
+    """Return what tells whether a file given to a run is still what it was; of a shapefile, all its parts."""
+    parts = sorted(path.parent.glob(f"{glob.escape(path.stem)}.*")) if path.suffix.casefold() == ".shp" else [path]
+    return {part.suffix: describe(part, given=True) for part in parts}
 
 
 def _sections(document: Mapping[str, Any], path: Path) -> dict[str, Any]:

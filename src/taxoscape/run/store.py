@@ -110,7 +110,9 @@ def _open(path: Path) -> xr.Dataset:
     import xarray as xr
 
     try:
-        dataset: xr.Dataset = xr.open_zarr(path, chunks=None, consolidated=False, decode_coords="all")
+        dataset: xr.Dataset = xr.open_dataset(
+            path, engine="zarr", chunks=None, cache=False, decode_coords="all", backend_kwargs={"consolidated": False}
+        )  # not cached: an array that was read is let go when its user is done
     except (FileNotFoundError, KeyError, ValueError) as error:
         raise RunFolderError(f"{path} cannot be read ({error}); run the stage that makes it again") from None
     return dataset
