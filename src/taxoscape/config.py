@@ -34,6 +34,9 @@ REFINING_SHARE = 0.4
 TRAINING_FREE = ("stats", "rcf")
 """Encoders that are made without training."""
 
+PAPER_PER_DATE = 100
+"""Triplets from clusters on each date in the paper (METHOD step 6)."""
+
 _FORBID = ConfigDict(extra="forbid")
 
 
@@ -120,7 +123,8 @@ class RefineSettings:
     refine: bool = True
     """Whether to refine at all."""
     triplets_per_date: Positive | None = None
-    """Triplets drawn from clusters on each date; None: as many as make 40 % of ``triplets`` over all dates."""
+    """Triplets drawn from clusters on each date; None: as many as make 40 % of ``triplets`` over all dates, or 100, as
+    in the paper, with the paper's loss."""
     epochs: Positive = 3
     """Passes over those triplets."""
     learning_rate: PositiveReal = 2e-3
@@ -128,9 +132,12 @@ class RefineSettings:
     core_share: Annotated[float, Field(gt=0, le=1), BeforeValidator(_no_switch)] = 0.7
     """Share of each zone's tiles, those least torn between zones, that the triplets are drawn from."""
 
-    def per_date(self, n_times: int, triplets: int) -> int:
-        """Return the triplets to draw on each of ``n_times`` dates, after a training on ``triplets``."""
-        return self.triplets_per_date or math.ceil(REFINING_SHARE * triplets / max(1, n_times))
+    def per_date(self, n_times: int, first: EncoderSettings) -> int:
+        """Return the triplets to draw on each of ``n_times`` dates, after the ``first`` training."""
+        usual = (
+            PAPER_PER_DATE if first.loss == "triplet" else math.ceil(REFINING_SHARE * first.triplets / max(1, n_times))
+        )
+        return self.triplets_per_date or usual
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_FORBID)
@@ -202,7 +209,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "network": "tilenet", "n_features": 512, "loss": "triplet", "triplets": 100_000, "neighbourhood_px": 100,
             "epochs": 50, "batch_size": 50, "learning_rate": 1e-3, "margin": 50.0, "norm_penalty": 0.01,
         },
-        "refine": {"triplets_per_date": 100, "epochs": 5, "learning_rate": 1e-3, "core_share": 1.0},
+        "refine": {"triplets_per_date": PAPER_PER_DATE, "epochs": 5, "learning_rate": 1e-3, "core_share": 1.0},
     },
 }  # fmt: skip
 """Settings by preset; ``paper`` follows the prototype (METHOD), ``fast`` is what the defaults above say."""

@@ -155,6 +155,7 @@ def test_where_no_date_has_room_for_held_out_triplets_the_encoder_is_kept_unmeas
 
 
 def test_the_number_of_triplets_for_refinement_is_shared_among_the_dates() -> None:
-    assert RefineSettings().per_date(8, 10_000) == 500
-    assert RefineSettings().per_date(63, 10_000) * 63 == pytest.approx(4000, rel=0.02)
-    assert RefineSettings(triplets_per_date=7).per_date(63, 10_000) == 7
+    assert RefineSettings().per_date(8, EncoderSettings()) == 500
+    assert RefineSettings().per_date(63, EncoderSettings()) * 63 == pytest.approx(4000, rel=0.02)
+    assert RefineSettings(triplets_per_date=7).per_date(63, EncoderSettings()) == 7
+    assert RefineSettings().per_date(20, EncoderSettings(loss="triplet", triplets=100_000)) == 100  # as the paper does

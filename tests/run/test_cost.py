@@ -48,15 +48,14 @@ def test_training_as_in_the_paper_takes_five_times_ten_to_the_seventeen_operatio
 
 
 def test_what_is_left_out_costs_nothing(rates):
-    taken = resolve({"encoder": {"encoder": "some.safetensors"}, "refine": {"refine": False}}, "paper")
-    found = cost_of_network(taken, n_tiles=10, n_times=2, n_bands=3)
-    assert (found.train, found.refine, found.encode) == (0, 0, 10 * 2 * found.tile)
+    found = cost_of_network(resolve({"refine": {"refine": False}}, "paper"), n_tiles=10, n_times=2, n_bands=3)
+    assert (found.refine, found.encode) == (0, 10 * 2 * found.tile)
 
 
 def test_the_paper_prints_its_cost_on_one_line_with_the_way_out(rates):
     line = announce(resolve({}, "paper"), n_tiles=44_000, n_times=20, n_bands=3)
-    assert "training 5.4e17 operations, about 209 days on this machine" in line
-    assert "refining 1.1e15, 10.0 h; encoding 2.1e16, 5 days" in line
+    assert "training 5.4e17 operations, about 209 days" in line
+    assert "refining 1.1e15 operations, about 10.0 h; encoding 2.1e16 operations, about 5 days;" in line
     assert "--triplets and --epochs, or take --preset fast" in line
     assert "\n" not in line
     few = {"encoder": {"triplets": 200, "epochs": 1}, "refine": {"refine": False}}
@@ -65,11 +64,37 @@ def test_the_paper_prints_its_cost_on_one_line_with_the_way_out(rates):
     assert "refining" not in line
 
 
-def test_the_fast_preset_and_encoders_that_are_taken_have_no_cost_to_tell(monkeypatch):
+def test_the_fast_preset_and_encoders_without_training_have_no_cost_to_tell(monkeypatch):
     monkeypatch.setattr(cost, "_rates", lambda *_: pytest.fail("nothing is to be measured"))
     how = {"n_tiles": 44_000, "n_times": 20, "n_bands": 3}
     assert announce(resolve({}), **how) == ""
-    assert announce(resolve({"encoder": {"encoder": "some.safetensors"}}, "paper"), **how) == ""
+    assert announce(resolve({"encoder": {"encoder": "rcf"}}, "paper"), **how) == ""
+
+
+def test_imported_weights_cost_no_training_but_refining_and_encoding_with_their_own_network(monkeypatch, tmp_path):
+    from taxoscape.embedding.checkpoints import import_weights
+    from taxoscape.embedding.networks import build_network
+
+    torch = pytest.importorskip("torch")
+    network = build_network("tilenet", n_bands=3, tile_size=100, n_features=512)
+    torch.save(network.state_dict(), tmp_path / "weights.ckpt")
+    import_weights(tmp_path / "weights.ckpt").save(tmp_path / "weights.safetensors")
+    monkeypatch.setattr(cost, "_rates", lambda *_: (1e11, 1e11))
+    settings = resolve({"encoder": {"encoder": str(tmp_path / "weights.safetensors")}})
+    line = announce(settings, n_tiles=11_881, n_times=3, n_bands=3)
+    assert "training" not in line
+    assert "encoding 8.6e14 operations" in line  # 11 881 × 3 tiles, twice, 12 GFLOP each
+    assert "refining 9.7e13 operations" in line  # 100 triplets × 3 dates × 3 epochs × 3 tiles, forwards and backwards
+    assert cost.vector_length(settings, 3) == 512
+
+
+def test_an_encoder_without_training_is_encoded_once_and_never_trained():
+    found = cost_of_network(
+        resolve({"encoder": {"encoder": "rcf"}, "run": {"threads": 1}}), n_tiles=10, n_times=2, n_bands=3
+    )
+    assert found.train == found.refine == 0
+    assert found.encode == 20 * found.tile > 0
+    assert [cost.vector_length(resolve({"encoder": {"encoder": name}}), 3) for name in ("stats", "rcf")] == [6, 515]
 
 
 def test_the_time_is_measured_on_few_steps_and_leaves_torch_as_it_was():

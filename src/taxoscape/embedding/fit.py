@@ -317,7 +317,7 @@ def refinement_triplets(
     rng: int,
 ) -> Triplets:
     """Draw the triplets of `refine_encoder`; ``settings`` are those of `refinement_settings`."""
-    per_date = refine.per_date(np.shape(counts)[1], settings.triplets)
+    per_date = refine.per_date(np.shape(counts)[1], settings)
     return cluster_triplets(grid, labels, counts, per_date=per_date, rng=np.random.default_rng([rng, 4]))
 
 

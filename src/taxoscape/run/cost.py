@@ -10,10 +10,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from taxoscape.config import TRAINING_FREE, Settings
+from taxoscape.config import TRAINING_FREE, EncoderSettings, Settings
 
 if TYPE_CHECKING:
     import torch
@@ -82,12 +82,13 @@ def cost_of_network(settings: Settings, *, n_tiles: int, n_times: int, n_bands: 
     Measured here and now in about 2 seconds (TileNet on one core of 2020s kind) on the device and with the threads that
     the run will use. A machine that is busy now, or slows down later, makes it wrong; expect a factor of two.
     """
+    settings = as_used(settings)
     encoder, refine = settings.encoder, settings.refine
     if encoder.encoder in TRAINING_FREE:
         return _without_training(settings, n_tiles=n_tiles, n_times=n_times, n_bands=n_bands)
     tile = operations(settings, tile_px=settings.grid.tile_size, n_bands=n_bands)
     per_triplet = (3 if encoder.loss == "triplet" else 2) * BACK_AND_FORTH * tile
-    again = refine.per_date(n_times, encoder.triplets) * n_times * refine.epochs if refine.refine else 0
+    again = refine.per_date(n_times, encoder) * n_times * refine.epochs if refine.refine else 0
     train_rate, encode_rate = _rates(settings, n_bands)
     return NetworkCost(
         tile=tile,
@@ -99,9 +100,27 @@ def cost_of_network(settings: Settings, *, n_tiles: int, n_times: int, n_bands: 
     )
 
 
+def as_used(settings: Settings) -> Settings:
+    """Return settings in which an encoder that is taken from a file stands with its own network, loss and triplets."""
+    from taxoscape.embedding.encoder import load_encoder
+
+    if settings.encoder.encoder in (TRAINED, *TRAINING_FREE):
+        return settings
+    taken = load_encoder(settings.encoder.encoder)
+    first, own = settings.encoder, taken.metadata.get("settings", {})
+    if taken.trainable:
+        known = EncoderSettings(**{
+            **own, "encoder": first.encoder, "network": taken.recipe.network, "n_features": taken.n_features,
+        })  # fmt: skip
+    else:
+        filters = max(1, (taken.n_features - len(taken.bands)) // 2)
+        known = replace(first, encoder=taken.recipe.network, filters=filters)
+    return replace(settings, encoder=known)
+
+
 def vector_length(settings: Settings, n_bands: int) -> int:
     """Return the length of the vectors that a run's encoder will make."""
-    encoder = settings.encoder
+    encoder = as_used(settings).encoder
     made = {"stats": 2 * n_bands, "rcf": n_bands + 2 * encoder.filters}
     return made.get(encoder.encoder, encoder.n_features)
 
@@ -145,26 +164,28 @@ def announce(settings: Settings, *, n_tiles: int, n_times: int, n_bands: int) ->
     settings, n_tiles, n_times, n_bands
         As `cost_of_network` takes them.
     """
-    if not trains_tilenet(settings):
+    if not uses_tilenet(settings):
         return ""
     return announcement(settings, cost_of_network(settings, n_tiles=n_tiles, n_times=n_times, n_bands=n_bands))
 
 
 def announcement(settings: Settings, cost: NetworkCost) -> str:
     """Return the line of `announce` for a cost that is known already."""
-    if not trains_tilenet(settings):
+    if not uses_tilenet(settings):
         return ""
-    parts = [f"training {cost.train:.1e} operations, about {duration(cost.train_seconds)} on this machine"]
-    if cost.refine:
-        parts.append(f"refining {cost.refine:.1e}, {duration(cost.refine_seconds)}")
-    parts.append(f"encoding {cost.encode:.1e}, {duration(cost.encode_seconds)}")
-    line = f"the paper's network (TileNet, preset paper): {'; '.join(parts).replace('e+', 'e')}"
-    return f"{line}; lower it with --triplets and --epochs, or take --preset fast"
+    steps = (
+        ("training", cost.train, cost.train_seconds), ("refining", cost.refine, cost.refine_seconds),
+        ("encoding", cost.encode, cost.encode_seconds),
+    )  # fmt: skip
+    parts = [f"{name} {count:.1e} operations, about {duration(seconds)}" for name, count, seconds in steps if count]
+    line = f"the paper's network (TileNet) on this machine: {'; '.join(parts).replace('e+', 'e')}"
+    return f"{line}; lower it with --triplets and --epochs, or take --preset fast" if cost.train else line
 
 
-def trains_tilenet(settings: Settings) -> bool:
-    """Whether a run trains the paper's network, which takes long."""
-    return settings.encoder.encoder == TRAINED and settings.encoder.network == "tilenet"
+def uses_tilenet(settings: Settings) -> bool:
+    """Whether a run has the paper's network, which takes long."""
+    encoder = as_used(settings).encoder
+    return encoder.encoder not in TRAINING_FREE and encoder.network == "tilenet"
 
 
 def operations(settings: Settings, *, tile_px: int, n_bands: int) -> float:

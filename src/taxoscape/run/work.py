@@ -65,11 +65,11 @@ def train(context: Context) -> Outcome:
 
     settings, seed = context.settings, context.settings.run.seed
     cube, target = open_cube(context.folder), context.folder / "encoder_geographic.safetensors"
+    _announce(cube, settings)
     if settings.encoder.encoder not in ENCODERS:
         return _take_encoder(Path(settings.encoder.encoder), cube, settings, target)
     if settings.encoder.encoder in TRAINING_FREE:
         return _make_encoder(cube, settings, target)
-    _announce(cube, settings)
     reader = TileReader(cube, settings.grid.tile_size)
     triplets = draw(reader, settings.encoder, seed=seed, min_valid=settings.grid.min_valid)
     state = train_to_end(
