@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 SMALL_PX = 8
 """Edge of the small tiles of raw pixels (METHOD step 12)."""
-TILENET_PX = (49, 112)
-"""Tiles that the paper's network takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +118,10 @@ def _one(
         labels, n_features, metrics, text = make(task)
     except InputError as error:
         labels, n_features, metrics, text = np.zeros(task.grid.n_tiles, np.int64), 0, {}, f"left out: {error}"
-    plain = {key: None if np.isnan(value) else float(value) for key, value in metrics.items()}
+    plain = {
+        key: None if np.isnan(value) else value if isinstance(value, int) else float(value)
+        for key, value in metrics.items()
+    }
     seconds = round(time.monotonic() - begun - metrics.get("measuring", 0.0), 2)
     plain.pop("measuring", None)
     row = Baseline(name=name, title=title, n_features=n_features, seconds=seconds, metrics=plain, note=text)
@@ -167,11 +168,13 @@ def _encoded(kind: str) -> Callable[[_Task], _Partition]:
         from taxoscape.embedding.encoding import encode
         from taxoscape.embedding.features import fit_features
         from taxoscape.embedding.fit import untrained
+        from taxoscape.embedding.quick import quickened
 
         settings = task.context.settings
         seed, size, min_valid = settings.run.seed, task.grid.tile_size, settings.grid.min_valid
         if kind in ("tilenet", "fast"):
             encoder = untrained(task.cube, network=kind, tile_size=size, rng=seed, min_valid=min_valid)
+            encoder = quickened(encoder) if kind == "tilenet" else encoder
         else:
             encoder = fit_features(
                 task.cube, tile_size=size, settings=EncoderSettings(encoder=kind), rng=seed, min_valid=min_valid
