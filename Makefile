@@ -18,5 +18,5 @@ layers: install
 docs: install
 	$(PY) -m sphinx -q -W --keep-going -b html docs docs/_build
 bench: install
-	$(PY) benchmarks/mean_colours.py
+	$(PY) benchmarks/evidence.py
 check: lint types layers docs

@@ -1,0 +1,64 @@
+"""The benchmark of the documentation, on made-up results: what its tables say."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def evidence(monkeypatch):
+    monkeypatch.syspath_prepend(str(HERE))
+    import evidence
+
+    yield evidence
+    sys.modules.pop("evidence", None)
+
+
+def method(name: str, nmi: float | None, **more: object) -> dict[str, object]:
+    return {"name": name, "title": name.upper(), "nmi": nmi, "ari": nmi, "purity": nmi, "seconds": 12.4, "map_patches": 7.0,
+            "stability_ari": None, "map_join_share": 0.5, "note": "", **more}  # fmt: skip
+
+
+def rows() -> list[dict[str, object]]:
+    def run(seed: int, *methods: dict[str, object]) -> dict[str, object]:
+        about = {"case": "built-in", "seed": seed, "seconds": 100.0, "peak_gib": 1.0, "n_labelled_tiles": 9}
+        return {**about, "methods": [*methods]}
+
+    lost = method("untrained_tilenet", None, note="left out: tiles are small")
+    return [
+        run(1, method("refined", 0.9), method("means", 0.5), method("stats", 0.4), lost),
+        run(2, method("refined", 0.7), method("means", 0.6), method("stats", 0.7), lost),
+    ]
+
+
+def test_methods_stand_by_their_mean_nmi_and_what_loses_is_told(evidence):
+    lines = evidence.table(rows()).splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| REFINED", "| MEANS", "| STATS", "| UNTRAINED_TILENET"]
+    assert "| 0.800 |" in lines[2]
+    assert lines[2].endswith("| 2 of 2 |")
+    assert lines[4].endswith("| 1 of 2 |")
+    assert "left out: tiles are small" in lines[5]
+    assert "| – |" in lines[2]  # the stability that is not defined
+
+
+def test_the_means_over_the_seeds_are_in_the_last_row(evidence):
+    told = [{**row, "methods": [*row["methods"], method("geographic", 0.8)]} for row in rows()]
+    assert evidence.by_seed(told).splitlines()[-1] == "| mean | **0.550** | **0.800** | **0.800** |"
+
+
+def test_the_tables_go_between_the_marks_of_the_page(evidence, monkeypatch, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{evidence.BEGIN}\nold\n{evidence.END}\nafter\n")
+    monkeypatch.setattr(evidence, "DOCS", page)
+    evidence.write_docs("new")
+    assert page.read_text() == f"before\n{evidence.BEGIN}\nnew\n{evidence.END}\nafter\n"
+
+
+def test_drawn_seeds_are_digits_of_the_sha256_of_the_commit(evidence, monkeypatch):
+    monkeypatch.setattr(evidence, "commit", lambda: "abc")
+    assert evidence.drawn_seeds(2) == [0xBA78, 0x16BF]  # sha256("abc") = ba7816bf…
