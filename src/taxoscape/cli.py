@@ -207,7 +207,7 @@ for _name, _text in (
     ("encode", "Turn each tile into a series of embeddings."),
     ("cluster", "Partition the series into zones P^g by K-means."),
     ("refine", "Train on with the zones as neighbourhoods; encode and cluster again: f^c, P^c."),
-    ("analyse", "Measure, describe and compare the zones: quality, evidence for their number, cards, layers, baselines."),
+    ("analyse", "Measure, describe and compare the zones: quality, number, cards, layers, baselines."),
     ("publish", "Write maps, tables, figures and the report."),
 ):
     _add_stage(_name, _text)

@@ -2,11 +2,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from taxoscape.analysis.agreement import agreement
 from taxoscape.analysis.representatives import representatives
 from taxoscape.errors import InputError
 from taxoscape.zones.kmeans import cluster
+from tests.analysis.test_dates import gappy, partition
+from tests.analysis.test_distances import naive as naive_distance
 from tests.builders import a_series, blobs
 
 
@@ -43,3 +48,46 @@ def test_representatives_are_the_members_nearest_to_their_centroid_under_the_sum
         d = np.linalg.norm(values - centroids[zone], axis=2).sum(axis=1)
         members = [i for i in np.argsort(d, kind="stable") if labels[i] == zone + 1][:3]
         assert found[zone].tolist() == members + [-1] * (3 - len(members))
+
+
+@given(st.integers(0, 10_000), st.integers(1, 5), st.integers(1, 4))
+def test_agreement_is_scikit_learns_and_purity_that_of_a_loop(seed, k, classes):
+    rng = np.random.default_rng(seed)
+    labels, truth = rng.integers(0, k + 1, 20), rng.integers(-1, classes + 1, 20)
+    labels[0], truth[0] = k, classes  # some tile has both
+    labels[1], truth[1] = k + 1, 1  # and a zone of one tile
+    found = agreement(labels, truth)
+    pairs = [(int(z), int(c)) for z, c in zip(labels, truth, strict=True) if z > 0 and c != 0]
+    zones, names = zip(*pairs, strict=True)
+    right = 0
+    for zone in set(zones):
+        own = [c for z, c in pairs if z == zone]
+        right += max(own.count(c) for c in set(own))
+    assert found["n_tiles"] == len(pairs)
+    assert found["purity"] == pytest.approx(right / len(pairs))
+    assert found["ari"] == pytest.approx(adjusted_rand_score(names, zones))
+    assert found["nmi"] == pytest.approx(normalized_mutual_info_score(names, zones))
+
+
+@settings(max_examples=50)
+@given(gappy(), st.integers(1, 4))
+def test_representatives_are_those_of_a_naive_loop_with_missing_dates(case, count):
+    values, labels, k = case
+    series, zones = partition(values, labels, k)
+    found = representatives(series, zones, count=count)
+    seen = np.isfinite(values[:, :, 0])
+    for zone in range(1, k + 1):
+        members = np.flatnonzero(labels == zone)
+        centroid = np.full(values.shape[1:], np.nan)
+        for t in range(values.shape[1]):
+            own = [values[i, t].astype(float) for i in members if seen[i, t]]
+            if own:
+                centroid[t] = np.mean(own, axis=0)
+        most = max((seen[i].sum() for i in members), default=0)
+        cost = {int(i): (seen[i].sum() < 0.8 * most, naive_distance(values[i], centroid, "sumnorm")) for i in members}
+        given_tiles = [int(i) for i in found[zone - 1] if i >= 0]
+        assert len(given_tiles) == len(set(given_tiles)) == min(count, len(members))
+        assert set(given_tiles) <= set(cost)
+        best = sorted(cost.values())[: len(given_tiles)]
+        for tile, (few, distance) in zip(given_tiles, best, strict=True):
+            assert cost[tile] == (few, pytest.approx(distance, rel=1e-5, abs=1e-5))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from scipy.stats.contingency import association as scipy_association
@@ -156,3 +158,101 @@ def test_the_same_seed_gives_the_same_null():
 def test_arrays_of_different_length_are_refused():
     with pytest.raises(InputError, match="one entry per tile; these have 2, 3, 2 and 2"):
         association(np.ones(2, int), np.ones(3), np.zeros(2, int), np.zeros(2, int), rng=0)
+
+
+def mirrored(layer, down, right):
+    """Return a layer (row, col) continued by its mirror images and moved: what comes to lie on it."""
+    height, width = layer.shape
+    wide = np.pad(layer, ((0, 2 * height), (0, 2 * width)), mode="symmetric")
+    return wide[down : down + height, right : right + width]
+
+
+def naive_null(labels, layers, statistic):
+    """Return the statistic after every joint move of several maps but the one that moves none, by full enumeration."""
+    moves = [
+        [(d, r) for d in range(2 * m.shape[0]) for r in range(2 * m.shape[1])]
+        if (z > 0).any() and np.isfinite(m).any()
+        else [(0, 0)]
+        for z, m in zip(labels, layers, strict=True)
+    ]
+    compared = sum(int(((z > 0) & np.isfinite(m)).sum()) for z, m in zip(labels, layers, strict=True))
+    zone, null = np.concatenate([z.ravel() for z in labels]), []
+    for joint in itertools.product(*moves):
+        if all(move == (0, 0) for move in joint):
+            continue
+        value = np.concatenate([mirrored(m, *move).ravel() for m, move in zip(layers, joint, strict=True)])
+        both = (zone > 0) & np.isfinite(value)
+        if both.sum() >= max(compared / 2, 2):
+            found = statistic(zone[both], value[both])
+            if np.isfinite(found):
+                null.append(found)
+    return np.array(null)
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 10_000), st.booleans(), st.sampled_from([[(3, 4)], [(4, 1)], [(2, 2), (1, 3)], [(2, 1), (1, 1)]]))
+def test_null_and_p_are_those_of_all_moves_of_small_maps(seed, classes, shapes):
+    rng = np.random.default_rng(seed)
+    labels = [rng.integers(0, 3, shape) for shape in shapes]
+    layers = [np.where(rng.random(shape) < 0.2, np.nan, rng.integers(1, 4, shape).astype(float)) for shape in shapes]
+    flat = np.concatenate([layer.ravel() for layer in layers])
+    values = np.nan_to_num(flat).astype(np.int64) if classes else flat
+    places = [np.indices(shape).reshape(2, -1) + 10 * i for i, shape in enumerate(shapes)]
+    rows, cols = np.concatenate(places, axis=1)
+    part = np.repeat(np.arange(len(shapes)), [layer.size for layer in layers]) if len(shapes) > 1 else None
+    found = association(np.concatenate([z.ravel() for z in labels]), values, rows, cols, rng=seed, part=part)
+
+    def statistic(zone, value):
+        return cramers_v(zone, value.astype(np.int64)) if classes else eta_squared(zone, value)
+
+    null = naive_null(labels, layers, statistic) if np.isfinite(found.value) else np.empty(0)
+    assert found.draws == len(null)
+    if len(null):
+        assert found.null_mean == pytest.approx(null.mean())
+        assert found.null_95 == pytest.approx(np.quantile(null, 0.95))
+        assert found.p == pytest.approx((1 + (null >= found.value - 1e-9).sum()) / (1 + len(null)))
+
+
+def test_one_region_by_name_is_the_same_as_no_regions():
+    rng = np.random.default_rng(3)
+    zones, layer = zones_from(smooth(rng)), smooth(rng)
+    plain = association(zones, layer, *places(), rng=5, draws=49)
+    assert association(zones, layer, *places(), rng=5, draws=49, part=np.full(len(zones), 7)) == plain
+
+
+def test_where_regions_lie_beside_each_other_does_not_matter_and_no_move_mixes_them():
+    rng = np.random.default_rng(4)
+    row, col = np.concatenate([np.indices((9, 11)).reshape(2, -1), np.indices((6, 14)).reshape(2, -1)], axis=1)
+    part = np.repeat([1, 2], [99, 84])
+    zones, layer = rng.integers(1, 4, 183), rng.normal(size=183)
+    found = [association(zones, layer, row + part * gap, col, rng=0, draws=49, part=part) for gap in (10, 500)]
+    assert found[0] == found[1]
+    assert found[0].draws == 49
+    apart = association(part, part * 10.0, row + part * 10, col, rng=0, draws=49, part=part)
+    assert (apart.value, apart.null_mean, apart.p) == pytest.approx((1, 1, 1))  # nothing differs within regions
+
+
+def test_tiles_between_regions_make_no_moves_of_their_own():
+    rng = np.random.default_rng(1)
+    row, col = places(9, 3)
+    part = np.where(row < 3, 1, np.where(row > 5, 2, 0))
+    zones, layer = np.where(part, rng.integers(1, 3, 27), 0), np.where(part, rng.normal(size=27), np.nan)
+    inside = part > 0
+    whole = association(zones, layer, row, col, rng=0, draws=99, part=part)
+    assert whole == association(
+        zones[inside], layer[inside], row[inside], col[inside], rng=0, draws=99, part=part[inside]
+    )
+
+
+def test_zones_and_layer_that_go_together_within_regions_are_found_over_all_of_them():
+    rng = np.random.default_rng(6)
+    fields = [smooth(rng, 16, 20) for _ in range(3)]
+    row, col = np.concatenate([np.array(places(16, 20)) + 40 * i for i in range(3)], axis=1)
+    part, field = np.repeat([0, 1, 2], 320), np.concatenate(fields)
+    found = association(zones_from(field), field + 0.1 * part, row, col, rng=0, draws=99, part=part)
+    assert found.p <= 0.02
+
+
+def test_regions_are_said_of_each_tile():
+    with pytest.raises(InputError, match="it has 3 entries for 4 tiles"):
+        association(np.ones(4, int), np.ones(4), *places(2, 2), rng=0, part=np.ones(3, int))

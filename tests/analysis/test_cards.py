@@ -162,3 +162,12 @@ def test_arrays_that_do_not_fit_are_refused():
     layer = Layer(name="h", kind="continuous", values=np.ones(5), share=np.ones(5))
     with pytest.raises(InputError, match="the layer 'h' has 5 tiles, the grid 24"):
         zone_cards(means, deviations, DATES, BANDS, labels, grid, layers=(layer,))
+    with pytest.raises(InputError, match=r"areas_km2 has the shape \(3,\), the grid has 24 tiles"):
+        zone_cards(means, deviations, DATES, BANDS, labels, grid, areas_km2=np.ones(3))
+
+
+def test_areas_that_are_given_are_used():
+    means, deviations, labels, grid = made()
+    areas = np.arange(24.0)
+    cards = zone_cards(means, deviations, DATES, BANDS, labels, grid, areas_km2=areas)
+    assert [card.area_km2 for card in cards] == [areas[labels == card.zone].sum() for card in cards]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -78,3 +80,28 @@ def test_equal_series_have_no_component():
     found = principal_components(a_series(np.full((4, 2, 3), 7.0, np.float32)))
     assert not found.directions.any()
     assert not found.explained_variance.any()
+
+
+def test_memory_is_the_sample_once_in_float64_and_blocks(monkeypatch):
+    monkeypatch.setattr(components, "_BLOCK_VALUES", 2**16)
+    monkeypatch.setattr(components, "_FILL_BYTES", 2**16)
+    monkeypatch.setattr(components, "_SUM_VALUES", 2**13)
+    values = np.random.default_rng(0).normal(size=(1024, 4, 256)).astype(np.float32)
+    values[::5, 2] = np.nan
+    series = a_series(values)
+    principal_components(series)  # imports once
+    tracemalloc.start()
+    try:
+        principal_components(series)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.5 * 8 * values.size
+
+
+@given(seed=seeds, n=st.integers(0, 300))
+def test_a_sum_of_squares_in_halves_is_numpys_bit_for_bit(seed, n):
+    values = np.random.default_rng(seed).normal(size=n)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(components, "_SUM_VALUES", 128)
+        assert components._sum_of_squares(values) == float((values**2).sum())

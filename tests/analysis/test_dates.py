@@ -15,10 +15,10 @@ from tests.builders import a_grid, a_series, blobs
 
 
 def partition(values: np.ndarray, labels: np.ndarray, k: int) -> tuple[xr.Dataset, xr.Dataset]:
-    """Return a series and zones with these labels, centroids the means of counted tiles, 0 where there are none."""
+    """Return a series and zones with these labels, centroids the means of counted tiles, 7 where there are none."""
     series = a_series(values)
     counts = np.isfinite(values).all(axis=2)
-    centroids = np.zeros((k, *values.shape[1:]), np.float32)
+    centroids = np.full((k, *values.shape[1:]), 7, np.float32)  # as K-means leaves a neutral value
     for zone in range(k):
         for t in range(values.shape[1]):
             rows = (labels == zone + 1) & counts[:, t]

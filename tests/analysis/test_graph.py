@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse.csgraph import minimum_spanning_tree
 
+from taxoscape.analysis.dates import separating_dates
 from taxoscape.analysis.graph import semantic_graph, spanning_tree, to_graphml, to_json
 from taxoscape.errors import InputError
 from taxoscape.zones.kmeans import cluster
+from tests.analysis.test_dates import gappy, partition
 from tests.builders import a_grid, a_series, blobs
 
 NAMES = ['Oak & "beech" <forest>', "Äcker\x00", "水田"]
@@ -91,14 +93,43 @@ def test_one_zone_is_one_node_without_an_edge():
     assert nx.read_graphml(io.BytesIO(to_graphml(graph, ["all"], COLOURS[:1]).encode())).number_of_nodes() == 1
 
 
-def test_zones_of_equal_centroids_and_zones_without_tiles_are_nodes_too(three):
+def test_zones_of_equal_centroids_are_joined_and_zones_without_tiles_are_nodes_without_an_edge(three):
     same = three.copy(deep=True)
     same["centroids"][2] = same["centroids"][0]
-    same["labels"][:] = np.where(same["labels"] == 3, 0, same["labels"])
     graph = semantic_graph(same)
     assert len(graph.edges) == 2
     assert [(e.zone_a, e.zone_b) for e in graph.edges if e.weight < 1e-3] == [(1, 3)]
+    same["labels"][:] = np.where(same["labels"] == 3, 0, same["labels"])
+    graph = semantic_graph(same)
+    assert [(e.zone_a, e.zone_b) for e in graph.edges] == [(1, 2)]
+    assert np.isnan(graph.distances[2]).all()
     assert graph.n_tiles.tolist() == [24, 18, 0]
+
+
+@given(gappy())
+def test_distances_are_those_of_the_separating_dates_over_the_dates_that_two_zones_share(case):
+    series, zones = partition(*case)
+    graph, expected = semantic_graph(zones), separating_dates(series, zones).total
+    np.testing.assert_allclose(graph.distances, expected, rtol=1e-6, atol=1e-6)
+    for edge in graph.edges:
+        assert edge.weight == graph.distances[edge.zone_a - 1, edge.zone_b - 1]
+
+
+def test_a_date_that_a_zone_never_counts_on_is_left_out_and_the_rest_scaled_to_all():
+    values = np.zeros((4, 4, 1), np.float32)
+    values[2:] = 3
+    values[2:, 0] = np.nan  # K-means fills the date with a value near that of the other zone
+    zones = cluster(a_series(values), n_clusters=2, starts=1)
+    assert semantic_graph(zones).distances[0, 1] == pytest.approx(4 * 3)
+
+
+def test_areas_that_are_given_are_used_and_have_to_be_one_per_tile(three):
+    areas = np.arange(54.0)
+    graph = semantic_graph(three, areas_km2=areas)
+    expected = [areas[three["labels"].to_numpy() == zone].sum() for zone in (1, 2, 3)]
+    np.testing.assert_allclose(graph.area_km2, expected)
+    with pytest.raises(InputError, match=r"areas_km2 has the shape \(3,\), the zones have 54 tiles"):
+        semantic_graph(three, areas_km2=np.ones(3))
 
 
 def test_networkx_reads_the_graphml_back_with_every_value(three):

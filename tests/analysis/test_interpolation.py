@@ -14,6 +14,7 @@ from taxoscape.analysis.interpolation import interpolate, strip_tiles
 from taxoscape.analysis.representatives import representatives
 from taxoscape.errors import InputError
 from taxoscape.zones.kmeans import cluster
+from tests.analysis.test_dates import gappy, partition
 from tests.builders import a_grid, a_series, blobs
 
 
@@ -26,14 +27,15 @@ def naive(series, zones, a, b, w):
     values, labels = series["embedding"].to_numpy().astype(float), zones["labels"].to_numpy()
     centroids = zones["centroids"].to_numpy().astype(float)
     point = (1 - w) * centroids[a - 1] + w * centroids[b - 1]
-    dates = {t: np.flatnonzero(np.isfinite(values[t, :, 0])) for t in range(len(values)) if labels[t]}
-    most = max(len(seen) for seen in dates.values())
-    best = min(
-        (len(point) / len(seen) * sum(np.linalg.norm(values[t, s] - point[s]) for s in seen), t)
-        for t, seen in dates.items()
-        if len(seen) >= 0.8 * most and len(seen)
-    )
-    return best[1], best[0]
+    seen = np.isfinite(values[:, :, 0])
+    both = seen[labels == a].any(axis=0) & seen[labels == b].any(axis=0)
+    most = max((seen[t].sum() for t in range(len(values)) if labels[t]), default=0)
+    found = []
+    for t in range(len(values)):
+        shared = np.flatnonzero(seen[t] & both)
+        if labels[t] and seen[t].sum() >= 0.8 * most and len(shared):
+            found.append((len(point) / len(shared) * sum(np.linalg.norm(values[t, s] - point[s]) for s in shared), t))
+    return min(found)[::-1] if found else (-1, np.nan)
 
 
 def test_on_a_line_the_tile_at_each_quarter_is_found():
@@ -61,6 +63,17 @@ def test_with_missing_dates_the_nearest_tiles_are_those_of_a_naive_loop(seed):
         tile, distance = naive(series, zones, row.zone_a, row.zone_b, row.weight)
         assert row.distance == pytest.approx(distance, rel=1e-5)
         assert row.tile == tile
+
+
+@given(gappy(), st.sampled_from([0.0, 0.3, 1.0]))
+def test_a_point_lives_on_the_dates_that_both_zones_have(case, weight):
+    series, zones = partition(*case)
+    k = zones.sizes["zone"]
+    pairs = [(a, b) for a in range(1, k + 1) for b in range(1, k + 1) if a != b]
+    for row in interpolate(series, zones, pairs=pairs, weights=(weight,)):
+        tile, distance = naive(series, zones, row.zone_a, row.zone_b, weight)
+        assert row.distance == pytest.approx(distance, rel=1e-5, abs=1e-6, nan_ok=True)
+        assert (row.tile == -1) == (tile == -1)
 
 
 def test_by_default_the_pairs_are_the_edges_of_the_semantic_graph():

@@ -5,14 +5,24 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score, silhouette_score
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score, calinski_harabasz_score, davies_bouldin_score, silhouette_score
 
 from taxoscape.analysis import distances
 from taxoscape.analysis import quality as module
-from taxoscape.analysis.quality import davies_bouldin, expected_join_share, join_share, map_quality, patches, quality
+from taxoscape.analysis.quality import (
+    davies_bouldin,
+    expected_join_share,
+    join_share,
+    map_quality,
+    patches,
+    quality,
+    stability,
+)
 from taxoscape.zones.kmeans import cluster
+from taxoscape.zones.missing import two_way_fill
 from tests.analysis.test_distances import naive, series
 from tests.builders import a_grid, a_series, blobs
 
@@ -48,11 +58,18 @@ def test_patches_equal_a_naive_flood_fill(labels):
     np.testing.assert_array_equal(patches(labels), found)
 
 
-@given(maps)
-def test_map_measures_equal_scikit_learn_over_row_and_column(labels):
+@given(st.integers(0, 10_000), st.integers(1, 4), st.booleans())
+def test_map_measures_equal_scikit_learn_over_row_and_column(seed, k, lonely):
+    labels = np.random.default_rng(seed).integers(0, k + 1, size=(5, 7))
+    labels[4, 6] = k
+    if lonely:
+        labels[2, 3] = k + 1  # a zone of one tile
     rows, cols = np.nonzero(labels)
     places, flat = np.stack([rows, cols], axis=1), labels[rows, cols]
     found = map_quality(labels)
+    if not 1 < len(set(flat.tolist())) < len(flat):
+        assert np.isnan([found["map_calinski_harabasz"], found["map_silhouette"]]).all()
+        return
     assert found["map_calinski_harabasz"] == pytest.approx(calinski_harabasz_score(places, flat))
     assert found["map_silhouette"] == pytest.approx(silhouette_score(places, flat), abs=1e-6)
 
@@ -152,15 +169,57 @@ def test_zones_without_a_common_date_have_no_davies_bouldin_index():
     assert np.isnan(davies_bouldin(values, np.array([1, 1, 2, 2])))
 
 
-@pytest.mark.parametrize("gaps", [0.0, 0.3])
-def test_the_mean_inertia_is_the_mean_squared_flat_distance_to_the_centroid(gaps):
-    values, _ = blobs((24, 18, 12), apart=2.0)
-    values[np.random.default_rng(0).random(values.shape[:2]) < gaps] = np.nan
-    region = a_series(values, a_grid(6, 9))
-    zones = cluster(region, n_clusters=3)
+@settings(max_examples=25)
+@given(st.integers(0, 10_000), st.integers(1, 4), st.sampled_from([0.0, 0.3, 0.6]))
+def test_the_mean_inertia_is_the_mean_squared_flat_distance_to_the_centroid(seed, k, gaps):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(12, 3, 4)).astype(np.float32)
+    values[0] += 50  # mostly a zone of its own
+    values[rng.random((12, 3)) < gaps] = np.nan
+    values[:4, 1] = rng.normal(size=(4, 4))
+    region = a_series(values, a_grid(3, 4))
+    zones = cluster(region, n_clusters=k, starts=2)
     labels, centroids = zones["labels"].to_numpy(), zones["centroids"].to_numpy()
     squares = [naive(x, centroids[zone - 1], "flat") ** 2 for x, zone in zip(values, labels, strict=True) if zone]
-    assert quality(region, zones)["inertia_mean"] == pytest.approx(np.mean(squares), rel=1e-5)
+    assert quality(region, zones)["inertia_mean"] == pytest.approx(np.mean(squares), rel=1e-4, abs=1e-6)
+
+
+def naive_stability(values, placed, k, seed):
+    """Scikit-learn's K-means on five random halves, with the same draws, and a loop over tiles and pairs."""
+    matrix = two_way_fill(values[placed], np.isfinite(values[placed]).all(axis=2)).reshape(len(placed), -1)
+    n, draws = len(placed), np.random.default_rng(seed)
+    draws.permutation(n)
+    found = []
+    for _ in range(5):
+        half = draws.permutation(n)[: n // 2]
+        models = [KMeans(k, n_init=1, random_state=int(s)).fit(matrix[half]) for s in draws.integers(0, 2**31, 10)]
+        centres = min(models, key=lambda model: model.inertia_).cluster_centers_
+        found.append([int(np.argmin([np.linalg.norm(row - centre) for centre in centres])) for row in matrix])
+    return np.mean([adjusted_rand_score(a, b) for a, b in itertools.combinations(found, 2)])
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 1_000), st.integers(2, 3), st.sampled_from([0.0, 0.3]))
+def test_stability_is_that_of_a_naive_loop_with_the_same_draws(seed, k, gaps):
+    rng = np.random.default_rng(seed)
+    values, _ = blobs((9, 8, 7, 1), times=3, features=4, apart=1.0, seed=seed)
+    values[rng.random(values.shape[:2]) < gaps] = np.nan
+    series = a_series(values)
+    zones = cluster(series, n_clusters=k, starts=2)
+    placed = np.flatnonzero(zones["labels"].to_numpy())
+    assert stability(series, zones, rng=seed) == pytest.approx(naive_stability(values, placed, k, seed), abs=1e-12)
+
+
+def test_clear_zones_are_fully_stable_however_unlucky_single_starts_are():
+    values, _ = blobs((40,) * 10, times=3, features=20)
+    series = a_series(values)
+    assert stability(series, cluster(series, n_clusters=10)) == 1.0
+
+
+def test_one_zone_or_too_few_tiles_have_no_stability():
+    series = a_series(blobs((6, 5))[0])
+    assert np.isnan(stability(series, cluster(series, n_clusters=1)))
+    assert np.isnan(stability(series, cluster(series, n_clusters=3)))
 
 
 def test_quality_takes_silhouettes_and_davies_bouldin_of_the_embedding():

@@ -5,11 +5,14 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score, davies_bouldin_score, normalized_mutual_info_score, silhouette_score
 
 from taxoscape.analysis.sweep import sweep
 from taxoscape.errors import InputError
-from taxoscape.zones.evidence import evidence
+from taxoscape.zones.evidence import Evidence, evidence
+from tests.analysis.test_distances import naive_pairwise
 from tests.builders import a_grid, a_series, blobs
 
 
@@ -42,7 +45,7 @@ def test_each_measure_is_that_of_scikit_learn_on_the_same_labels(region):
         assert row.ari == pytest.approx(adjusted_rand_score(classes[known], labels[known]))
         assert row.nmi == pytest.approx(normalized_mutual_info_score(classes[known], labels[known]))
         assert row.inertia_mean == found.inertia_mean[index]
-        assert (row.stability_ari, row.stability_ari_se) == (found.stability[index], found.stability_error[index])
+        assert (row.bootstrap_ari, row.bootstrap_ari_se) == (found.stability[index], found.stability_error[index])
         assert row.prediction_strength == found.strength[index]
 
 
@@ -69,7 +72,7 @@ def test_a_region_of_one_zone_has_one_row_and_no_silhouette():
     series = a_series(np.ones((6, 2, 3)), a_grid(2, 3))
     (row,) = sweep(series, evidence(series))
     assert (row.n_clusters, row.chosen, row.map_join_share, row.map_patches) == (1, True, 1.0, 1)
-    assert np.isnan([row.silhouette_flat, row.silhouette_sumnorm, row.davies_bouldin_flat, row.stability_ari]).all()
+    assert np.isnan([row.silhouette_flat, row.silhouette_sumnorm, row.davies_bouldin_flat, row.bootstrap_ari]).all()
 
 
 def test_missing_dates_and_tiles_without_any_are_measured_around():
@@ -93,3 +96,49 @@ def test_a_truth_that_does_not_fit_is_refused(region, truth, message):
 def test_evidence_of_another_grid_is_refused(region):
     with pytest.raises(InputError, match="the evidence is of 54 tiles, the series has 6"):
         sweep(a_series(np.ones((6, 2, 3))), region[1])
+
+
+def mean_silhouette(distances, labels):
+    """Rousseeuw's definition tile by tile; pairs without a distance take no part."""
+    scores = []
+    for i in np.flatnonzero(labels):
+        others = {z: [distances[i, j] for j in np.flatnonzero(labels == z) if j != i] for z in set(labels) - {0}}
+        known = {z: [d for d in values if np.isfinite(d)] for z, values in others.items()}
+        apart = [np.mean(values) for z, values in known.items() if z != labels[i] and values]
+        own = known[labels[i]]
+        scores.append((min(apart) - np.mean(own)) / max(min(apart), np.mean(own)) if own and apart else 0.0)
+    return np.mean(scores)
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 10_000), st.sampled_from([0.0, 0.3]))
+def test_rows_of_any_partitions_are_those_of_scikit_learn_and_of_loops(seed, gaps):
+    rng = np.random.default_rng(seed)
+    values = (rng.normal(size=(12, 4, 3)) * 3).astype(np.float32)
+    values[rng.random((12, 4)) < gaps] = np.nan
+    values[np.isnan(values).all(axis=(1, 2)), 0] = 1
+    ks = np.array([2, 3, 4])
+    labels = np.stack([np.concatenate([np.arange(1, k + 1), rng.integers(1, k, 12 - k)]) for k in ks], axis=1)
+    truth = rng.integers(0, 3, 12)
+    truth[0] = 2
+    found = Evidence(ks=ks, inertia_mean=rng.random(3), stability=rng.random(3), stability_error=rng.random(3),
+                     strength=rng.random(3), labels=labels.astype(np.uint8), chosen=3, reason="")  # fmt: skip
+    distances = {metric: naive_pairwise(values, values, metric) for metric in ("flat", "sumnorm")}
+    known = truth > 0
+    for index, row in enumerate(sweep(a_series(values, a_grid(3, 4)), found, truth=truth, rng=seed)):
+        own = labels[:, index]  # zone k has one tile
+        for metric, value in (("flat", row.silhouette_flat), ("sumnorm", row.silhouette_sumnorm)):
+            assert value == pytest.approx(mean_silhouette(distances[metric], own), abs=1e-5)
+            if not gaps:
+                oracle = silhouette_score(distances[metric], own, metric="precomputed")
+                assert value == pytest.approx(oracle, abs=1e-5)
+        if not gaps:
+            assert row.davies_bouldin_flat == pytest.approx(davies_bouldin_score(values.reshape(12, -1), own), rel=1e-5)
+        assert row.ari == pytest.approx(adjusted_rand_score(truth[known], own[known]))
+        assert row.nmi == pytest.approx(normalized_mutual_info_score(truth[known], own[known]))
+        zones = own.reshape(3, 4)
+        same = (zones[1:] == zones[:-1]).sum() + (zones[:, 1:] == zones[:, :-1]).sum()
+        assert row.map_join_share == pytest.approx(same / 17)
+        assert (row.n_clusters, row.chosen) == (ks[index], ks[index] == 3)
+        assert (row.bootstrap_ari, row.bootstrap_ari_se) == (found.stability[index], found.stability_error[index])
+        assert (row.inertia_mean, row.prediction_strength) == (found.inertia_mean[index], found.strength[index])

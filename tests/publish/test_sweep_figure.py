@@ -26,8 +26,8 @@ def a_table(ks, chosen, *, truth=True, seed=0):
 
     rows = [
             SweepRow(
-                n_clusters=k, chosen=k == chosen, inertia_mean=9 / k, stability_ari=number(0.5, 1),
-                stability_ari_se=number(0, 0.1), prediction_strength=number(0.2, 1), silhouette_flat=number(-0.1, 0.4),
+                n_clusters=k, chosen=k == chosen, inertia_mean=9 / k, bootstrap_ari=number(0.5, 1),
+                bootstrap_ari_se=number(0, 0.1), prediction_strength=number(0.2, 1), silhouette_flat=number(-0.1, 0.4),
                 silhouette_flat_ci95=number(0, 0.02), silhouette_sumnorm=number(0, 0.4),
                 silhouette_sumnorm_ci95=number(0, 0.02), davies_bouldin_flat=number(1, 3),
                 map_join_share=1 - k / 40, map_patches=k * k, nmi=number(0, 1) if truth else float("nan"),

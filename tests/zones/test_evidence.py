@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.spatial.distance import cdist
 from sklearn.metrics import adjusted_rand_score
 
 from taxoscape.errors import InputError
@@ -93,21 +92,6 @@ def test_agreement_needs_two_partitions_and_its_error_three():
     assert np.isnan(mean_agreement([one])).all()
     assert mean_agreement([one, one])[0] == 1.0
     assert np.isnan(mean_agreement([one, one])[1])
-
-
-@settings(max_examples=20)
-@given(st.integers(0, 10_000), st.sampled_from([(12, 5), (12, 12), (9, 80), (90, 70)]))
-def test_the_principal_axes_keep_all_distances(seed, shape):
-    rng = np.random.default_rng(seed)
-    matrix = (rng.normal(size=shape) + 5).astype(np.float32)
-    sample = np.sort(rng.permutation(len(matrix))[: len(matrix) // 2 + 1])
-    rotated, first = module._principal_axes(matrix, sample)
-    assert rotated.shape[1] <= max(shape[1], len(sample))
-    expected = cdist(matrix[sample], matrix[sample])
-    np.testing.assert_allclose(cdist(rotated, rotated), expected, atol=1e-5 * expected.max())
-    if shape[1] > module.AXES:
-        kept = first.shape[1]
-        np.testing.assert_allclose(first[sample], rotated[:, :kept], atol=1e-4 * np.abs(rotated).max())
 
 
 def test_the_same_seed_gives_the_same_evidence_bit_for_bit():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,8 +10,9 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
 from taxoscape.errors import InputError
+from taxoscape.zones import kmeans, missing
 from taxoscape.zones.evidence import evidence
-from taxoscape.zones.kmeans import cluster, number_by_size
+from taxoscape.zones.kmeans import Partition, cluster, settle
 from taxoscape.zones.missing import flat_distances, two_way_fill
 from tests.builders import a_grid, a_series, blobs, make_grid
 
@@ -128,17 +131,6 @@ def test_a_first_partition_is_one_more_start():
     assert truth.size == again.sizes["tile"]
 
 
-@given(st.lists(st.integers(0, 4), min_size=5, max_size=40))
-def test_numbering_keeps_the_partition(labels):
-    present = np.unique(labels, return_inverse=True)[1]
-    k = int(present.max()) + 1
-    new, order = number_by_size(present, k, np.ones(len(present)))
-    assert adjusted_rand_score(present, new) == 1.0
-    sizes = np.bincount(new)[1:]
-    assert (np.diff(sizes) <= 0).all()
-    np.testing.assert_array_equal(order[new - 1], present)
-
-
 @given(st.integers(0, 10_000))
 def test_two_way_fill_restores_a_table_that_is_a_sum_of_tile_and_date(seed):
     rng = np.random.default_rng(seed)
@@ -206,3 +198,39 @@ def test_the_pattern_of_gaps_is_no_difference_between_series():
     values[0, 0], values[1, 2] = np.nan, np.nan
     with pytest.raises(InputError, match="only 1 different series"):
         cluster(a_series(values), n_clusters=3)
+
+
+@pytest.mark.parametrize(("gaps", "never", "most"), [(False, False, 2.75), (True, False, 3.75), (True, True, 3.75)])
+def test_memory_beside_the_series_is_what_the_docstring_says(monkeypatch, gaps, never, most):
+    monkeypatch.setattr(missing, "BLOCK_BYTES", 2**16)
+    monkeypatch.setattr(kmeans, "BLOCK_BYTES", 2**16)
+    values, _ = blobs((400, 300, 300), times=6, features=256)
+    if gaps:
+        values[::7, 2] = np.nan
+    if never:
+        values[5] = np.nan
+    series = a_series(values)
+    cluster(series, n_clusters=3, starts=1)  # imports and lazy parts once
+    tracemalloc.start()
+    try:
+        cluster(series, n_clusters=3, starts=1)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < most * values.nbytes
+
+
+@given(st.integers(0, 10_000))
+def test_settling_in_blocks_is_the_same_bit_for_bit_and_does_not_look_at_what_is_missing(seed):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(14, 3, 2)).astype(np.float32)
+    counts = rng.random((14, 3)) < 0.6
+    counts[np.arange(14), rng.integers(0, 3, 14)] = True
+    start = Partition(labels=np.arange(14) % 3, centres=rng.normal(size=(3, 6)).astype(np.float32), inertia=np.inf)
+    whole = settle(values, counts, start)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kmeans, "BLOCK_BYTES", 100)
+        parts = settle(np.where(counts[..., None], values, np.nan), counts, start)
+    np.testing.assert_array_equal(parts.labels, whole.labels)
+    np.testing.assert_array_equal(parts.centres, whole.centres)
+    assert parts.inertia == whole.inertia

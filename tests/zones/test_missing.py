@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from taxoscape.errors import InputError
 from taxoscape.zones import missing
 from taxoscape.zones.kmeans import Partition, settle
-from taxoscape.zones.missing import counted, flat_distances, two_way_fill
+from taxoscape.zones.missing import counted, flat_distances, row_blocks, two_way_fill, whole_rows
 from tests.builders import a_series, blobs
 
 
@@ -77,3 +78,28 @@ def test_settling_never_raises_the_objective_and_keeps_every_cluster(seed, k):
     assert set(end.labels) == set(range(k))
     assert end.inertia == pytest.approx(_objective(values, counts, end.labels, k), rel=1e-4, abs=1e-5)
     assert end.inertia <= _objective(values, counts, labels, k) * (1 + 1e-5) + 1e-5
+
+
+@given(st.integers(0, 30), st.integers(0, 50), st.integers(1, 400))
+def test_blocks_cover_all_rows_in_order_within_the_bytes(n, row_bytes, most_bytes):
+    blocks = list(row_blocks(n, row_bytes, most_bytes))
+    assert [row for block in blocks for row in range(n)[block]] == list(range(n))
+    assert all((block.stop - block.start) * row_bytes <= max(most_bytes, row_bytes) for block in blocks)
+
+
+@given(st.integers(0, 10_000), st.sampled_from([0.0, 0.4]), st.booleans())
+def test_whole_rows_are_the_filled_series_of_the_tiles_that_count(seed, gaps, never):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(9, 3, 2)).astype(np.float32)
+    values[rng.random((9, 3)) < gaps] = np.nan
+    values[4] = np.nan if never else 1
+    counts = np.isfinite(values).all(axis=2)
+    rows, members = whole_rows(values, counts)
+    assert members.tolist() == [tile for tile in range(9) if counts[tile].any()]
+    np.testing.assert_array_equal(rows, two_way_fill(values[members], counts[members]).reshape(len(members), -1))
+    assert np.shares_memory(rows, values) == bool(counts.all())
+
+
+def test_whole_rows_need_a_tile_that_counts():
+    with pytest.raises(InputError, match="no tile counts on any date"):
+        whole_rows(np.full((2, 2, 2), np.nan, np.float32), np.zeros((2, 2), bool))

@@ -118,6 +118,7 @@ def zone_cards(
     grid: Grid,
     *,
     layers: Sequence[Layer] = (),
+    areas_km2: Float64 | None = None,
 ) -> tuple[ZoneCard, ...]:
     """Describe each zone of a region in numbers.
 
@@ -136,6 +137,9 @@ def zone_cards(
         The grid of the tiles.
     layers
         Layers on that grid.
+    areas_km2
+        float64 (tile,): area of each tile's cell; where not given, `taxoscape.areas.cell_areas_km2` of the grid. Tiles
+        of several regions on one joined grid have their areas on their own grids.
 
     Returns
     -------
@@ -152,7 +156,8 @@ def zone_cards(
     that. NDVI is made of values as stored: a declared offset that is not applied (Sentinel-2 since 2022, Landsat
     collection 2) shifts it, so compare zones rather than trust its level. Cost: some copies of ``means`` in float64.
     """
-    _check(means, deviations, dates, bands, labels, grid, layers)
+    areas = cell_areas_km2(grid) if areas_km2 is None else np.asarray(areas_km2)
+    _check(means, deviations, dates, bands, labels, grid, layers, areas)
     known = spectrum(bands)
     placed = labels > 0
     values = np.where(placed[:, None, None], means, np.nan).astype(np.float64)
@@ -165,7 +170,6 @@ def zone_cards(
         "seasonality": _score(_over_dates(values)[:, None, :]),
     }
     tints = _tints(values, known)
-    areas = cell_areas_km2(grid)
     unit = _unit_of(ndvi)
     cards = []
     for zone in range(1, int(labels.max(initial=0)) + 1):
@@ -188,7 +192,7 @@ def zone_cards(
 
 def _check(
     means: Float, deviations: Float, dates: Dates, bands: Sequence[str], labels: npt.NDArray[np.integer], grid: Grid,
-    layers: Sequence[Layer],
+    layers: Sequence[Layer], areas: Float64,
 ) -> None:  # fmt: skip
     shape = (grid.n_tiles, len(dates), len(bands))
     if means.shape != shape or deviations.shape != shape or labels.shape != shape[:1]:
@@ -196,6 +200,8 @@ def _check(
             f"cards need means and deviations (tile, time, band) of {shape} and labels ({grid.n_tiles},); these are "
             f"{means.shape}, {deviations.shape} and {labels.shape}"
         )
+    if areas.shape != shape[:1]:
+        raise InputError(f"areas_km2 has the shape {areas.shape}, the grid has {grid.n_tiles} tiles: give one each")
     for layer in layers:
         if layer.values.shape != shape[:1]:
             raise InputError(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from taxoscape.contracts import check_series
+from taxoscape.zones.missing import fill_from_means, row_blocks
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -25,6 +26,8 @@ FIT_TILES = 4096
 """The components are found on at most this many tiles, drawn evenly; all tiles are then projected."""
 
 _BLOCK_VALUES = 8_000_000
+_FILL_BYTES = 8 * 2**20
+_SUM_VALUES = 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +68,9 @@ def principal_components(series: xr.Dataset, *, count: int = 3, rng: int | np.ra
 
     Notes
     -----
-    Three passes over the series in blocks of at most 64 MB; `FIT_TILES` flattened series in memory, in float64.
-    Source: METHOD step 9. We differ in that missing dates are filled.
+    Three passes over the series in blocks of at most 64 MB. Memory beside the series: `FIT_TILES` flattened series in
+    float64, once (twice with at most 512 tiles or columns), and some 100 MB for blocks. Source: METHOD step 9. We
+    differ in that missing dates are filled.
     """
     check_series(series)
     generator = np.random.default_rng(rng)
@@ -76,8 +80,11 @@ def principal_components(series: xr.Dataset, *, count: int = 3, rng: int | np.ra
     which = np.flatnonzero(counts.any(axis=1))
     if which.size > FIT_TILES:
         which = np.sort(generator.choice(which, FIT_TILES, replace=False))
-    sample = _flat(embedding.isel(tile=which).to_numpy(), date_means)
+    sample = np.empty((len(which), date_means.size))
+    for part in row_blocks(len(which), date_means.size, _BLOCK_VALUES):
+        _write_deviations(embedding.isel(tile=which[part]).to_numpy(), date_means, sample[part])
     directions, explained = _principal(sample, count, int(generator.integers(2**31)))
+    del sample
     scores = [scores_of(block, date_means, directions) for block in tile_blocks(embedding)]
     return Components(
         scores=np.concatenate(scores),
@@ -103,7 +110,9 @@ def scores_of(values: npt.NDArray[np.floating], date_means: Floats, directions: 
     -------
     float64 (n, component)
     """
-    return np.asarray(_flat(values, date_means) @ directions.T)
+    flat = np.empty((len(values), date_means.size))
+    _write_deviations(values, date_means, flat)
+    return np.asarray(flat @ directions.T)
 
 
 def fill_missing(values: npt.NDArray[np.floating], date_means: Floats) -> Floats:
@@ -122,18 +131,13 @@ def fill_missing(values: npt.NDArray[np.floating], date_means: Floats) -> Floats
         float64 (tile, time, feature): what was there, and elsewhere the date's mean plus the mean over the tile's seen
         dates of (tile - date mean). A tile without any date becomes the date means.
     """
-    values = np.asarray(values, dtype=np.float64)
-    seen = np.isfinite(values).all(axis=2, keepdims=True)
-    offset = np.where(seen, values - date_means, 0.0).sum(axis=1, keepdims=True)
-    offset /= np.maximum(seen.sum(axis=1, keepdims=True), 1)
-    return np.where(seen, values, date_means + offset)
+    return fill_from_means(values, np.asarray(np.isfinite(values).all(axis=2)), date_means)
 
 
 def tile_slices(embedding: xr.DataArray) -> list[slice]:
     """Return slices of tiles of an embedding (tile, time, feature), at most 64 MB in float64 each."""
     n_tiles, n_dates, n_features = embedding.shape
-    step = max(1, _BLOCK_VALUES // max(n_dates * n_features, 1))
-    return [slice(start, start + step) for start in range(0, n_tiles, step)]
+    return list(row_blocks(n_tiles, n_dates * n_features, _BLOCK_VALUES))
 
 
 def tile_blocks(embedding: xr.DataArray) -> Iterator[npt.NDArray[np.float32]]:
@@ -153,17 +157,24 @@ def _date_means(embedding: xr.DataArray) -> Floats:
     return np.asarray(sums / np.maximum(counts, 1))
 
 
-def _flat(values: npt.NDArray[np.floating], date_means: Floats) -> Floats:
-    return (fill_missing(values, date_means) - date_means).reshape(len(values), date_means.size)
+def _write_deviations(values: npt.NDArray[np.floating], date_means: Floats, out: Floats) -> None:
+    """Write series (n, time, feature), filled and less the date means, into ``out``, float64 (n, time · feature)."""
+    for part in row_blocks(len(values), 8 * date_means.size, _FILL_BYTES):
+        filled = fill_missing(values[part], date_means)
+        np.subtract(filled, date_means, out=out[part].reshape(filled.shape))
 
 
 def _principal(sample: Floats, most: int, seed: int) -> tuple[Floats, Floats]:
-    """Return principal directions (most, D) of deviations (n, D), and their shares of the variance (most,)."""
+    """Return principal directions (most, D) of deviations (n, D), and their shares of the variance (most,).
+
+    Centres ``sample`` in place.
+    """
     from sklearn.utils.extmath import randomized_svd
 
     directions, shares = np.zeros((most, sample.shape[1])), np.zeros(most)
-    sample = sample - sample.mean(axis=0) if len(sample) else sample
-    total = float((sample**2).sum())
+    if len(sample):
+        sample -= sample.mean(axis=0)
+    total = _sum_of_squares(sample.ravel())
     if total == 0.0:
         return directions, shares
     if min(sample.shape) <= 512:
@@ -176,3 +187,12 @@ def _principal(sample: Floats, most: int, seed: int) -> tuple[Floats, Floats]:
     directions[:count] = vectors * np.sign(vectors[np.arange(count), largest])[:, None]
     shares[:count] = sizes[:count] ** 2 / total
     return directions, shares
+
+
+def _sum_of_squares(values: Floats) -> float:
+    """Return Σ x² of float64 (n,), halved as NumPy halves a sum, so that it is the same without a whole copy."""
+    if len(values) <= _SUM_VALUES:
+        return float(np.square(values).sum())
+    half = len(values) // 2
+    half -= half % 8
+    return _sum_of_squares(values[:half]) + _sum_of_squares(values[half:])

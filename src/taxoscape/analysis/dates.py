@@ -1,7 +1,7 @@
 """What the dates did: each zone's path through the year, and on which dates two zones can be told apart.
 
-A centroid stands for a zone on a date only where a tile of the zone counts on it; elsewhere K-means has put in a
-neutral value, and everything here is NaN.
+A centroid stands for a zone on a date only where a tile of the zone counts on it (`taxoscape.analysis.centroids`);
+elsewhere everything here is NaN.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from taxoscape.analysis.centroids import seen_centroids, tiles_per_date
 from taxoscape.contracts import check_series, check_zones
 from taxoscape.errors import InputError
 from taxoscape.progress import Track, silent
+from taxoscape.zones.missing import row_blocks
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -81,8 +83,7 @@ def centroid_paths(zones: xr.Dataset) -> CentroidPaths:
     picture.
     """
     check_zones(zones)
-    centroids, per_date = _centroids(zones)
-    seen = per_date > 0
+    centroids, seen = seen_centroids(zones), tiles_per_date(zones) > 0
     flat = centroids[seen]
     flat = flat - flat.mean(axis=0) if len(flat) else flat
     scores, explained = np.zeros((len(flat), 2)), np.zeros(2)
@@ -136,7 +137,7 @@ def separating_dates(series: xr.Dataset, zones: xr.Dataset, *, track: Track = si
         series["time"].to_numpy(), zones["time"].to_numpy()
     ):  # fmt: skip
         raise InputError("series and zones differ in tiles, dates or features: take the series the zones were made of")
-    centroids, n = _centroids(zones)
+    centroids, n = seen_centroids(zones), tiles_per_date(zones)
     spread = _spread_between(series["embedding"], zones, centroids, track)
     distance = np.linalg.norm(centroids[:, None] - centroids[None], axis=3)
     degrees = n[:, None] + n[None] - 2
@@ -166,15 +167,6 @@ def nearest_pairs(separation: Separation, most: int) -> tuple[tuple[int, int], .
     return tuple((a + 1, b + 1) for a, b in sorted(pairs, key=lambda pair: (total[pair], pair))[:most])
 
 
-def _centroids(zones: xr.Dataset) -> tuple[Float64, npt.NDArray[np.int64]]:
-    """Return centroids, float64 (zone, time, feature), NaN where no tile counts, and tiles counted, (zone, time)."""
-    labels, counts = zones["labels"].to_numpy().astype(np.int64), zones["counts"].to_numpy()
-    k = zones.sizes["zone"]
-    number = np.stack([np.bincount(labels[seen], minlength=k + 1)[1:] for seen in counts.T], axis=1).astype(np.int64)
-    centroids = zones["centroids"].to_numpy().astype(np.float64)
-    return np.where(number[:, :, None] > 0, centroids, np.nan), number
-
-
 def _spread_between(embedding: xr.DataArray, zones: xr.Dataset, centroids: Float64, track: Track) -> Float64:
     """Return Σ (p − p̄)² over the counted tiles of zone a, p = (x − c_a)·(c_a − c_b): float64 (a, b, time)."""
     k, times, features = centroids.shape
@@ -182,10 +174,8 @@ def _spread_between(embedding: xr.DataArray, zones: xr.Dataset, centroids: Float
     counts = zones["counts"].to_numpy() & (own >= 0)[:, None]
     targets = np.nan_to_num(centroids)
     sums, squares = np.zeros((k, k, times)), np.zeros((k, k, times))
-    step = max(1, BLOCK_BYTES // (4 * times * features))
-    starts = range(0, len(own), step)
-    for start in track(starts, "dates that separate zones", len(starts)):
-        part = slice(start, start + step)
+    blocks = list(row_blocks(len(own), 4 * times * features, BLOCK_BYTES))
+    for part in track(blocks, "dates that separate zones", len(blocks)):
         block = embedding.isel(tile=part).to_numpy()
         for time in range(times):
             rows = np.flatnonzero(counts[part, time])

@@ -1,7 +1,7 @@
 """The semantic graph: which zones are most alike (METHOD step 10).
 
-The minimum spanning tree of the zones' centroids under d = Σ_t ‖·‖, with true weights and the sizes of the zones, and
-its writing as GraphML (Gephi, Cytoscape, networkx) and as JSON.
+The minimum spanning tree of the zones' centroids under d = Σ_t ‖·‖ over the dates that two zones share, with true
+weights and the sizes of the zones, and its writing as GraphML (Gephi, Cytoscape, networkx) and as JSON.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from taxoscape.analysis.centroids import seen_centroids
 from taxoscape.analysis.distances import Metric, pairwise
 from taxoscape.areas import cell_areas_km2
 from taxoscape.contracts import check_zones
@@ -59,38 +60,53 @@ class SemanticGraph:
     edges: tuple[Edge, ...]
     """In the order of the labels; K − 1 of them, where every two centroids share a date."""
     distances: Float64
-    """float64 (zone, zone): d between any two centroids, symmetric, 0 on the diagonal; NaN where two share no date."""
+    """float64 (zone, zone): d between any two centroids, symmetric, 0 on the diagonal; NaN where two share no date, and
+    so all along a zone without a date."""
     n_tiles: Int64
     """int64 (zone,): tiles of each zone."""
     area_km2: Float64
     """float64 (zone,): area of each zone on the ground, km²."""
 
 
-def semantic_graph(zones: xr.Dataset) -> SemanticGraph:
+def semantic_graph(zones: xr.Dataset, *, areas_km2: Float64 | None = None) -> SemanticGraph:
     """Return the minimum spanning tree of the centroids of the zones under d = Σ_t ‖c_t − c'_t‖.
 
     Parameters
     ----------
     zones
         Dataset of `taxoscape.cluster`.
+    areas_km2
+        float64 (tile,): area of each tile's cell; where not given, `taxoscape.areas.cell_areas_km2` of the grid. Tiles
+        of several regions on one joined grid have their areas on their own grids.
+
+    Raises
+    ------
+    InputError
+        Where ``areas_km2`` is not one value per tile, or ``zones`` breaks its contract.
 
     Notes
     -----
-    O(K² · T · F) time. Source: METHOD step 10. We differ from the prototype in that weights are not cut to integers.
-    Zones of equal centroids stay joined, by an edge of (nearly) 0.
+    Distances are taken over the dates on which both zones have a tile that counts, scaled to all dates
+    (`taxoscape.analysis.distances`). O(K² · T · F) time. Source: METHOD step 10. We differ from the prototype in that
+    weights are not cut to integers. Zones of equal centroids stay joined, by an edge of (nearly) 0.
     """
     grid = check_zones(zones)
     k = zones.sizes["zone"]
-    centroids = zones["centroids"].to_numpy()
+    areas = cell_areas_km2(grid) if areas_km2 is None else areas_km2
+    if np.shape(areas) != (grid.n_tiles,):
+        raise InputError(
+            f"areas_km2 has the shape {np.shape(areas)}, the zones have {grid.n_tiles} tiles: give one each"
+        )
+    centroids = seen_centroids(zones)
     distances = pairwise(centroids, centroids, metric=DISTANCE)
     distances = (distances + distances.T) / 2
-    np.fill_diagonal(distances, 0.0)
+    np.fill_diagonal(distances, np.where(np.isnan(distances.diagonal()), np.nan, 0.0))
     labels = zones["labels"].to_numpy().astype(np.int64)
     return SemanticGraph(
         edges=tuple(Edge(zone_a=a + 1, zone_b=b + 1, weight=w) for a, b, w in spanning_tree(distances)),
         distances=distances,
         n_tiles=np.bincount(labels, minlength=k + 1)[1:].astype(np.int64),
-        area_km2=np.bincount(labels, weights=cell_areas_km2(grid), minlength=k + 1)[1:].astype(np.float64),
+        area_km2=np.bincount(labels, weights=areas, minlength=k + 1)[1:].astype(np.float64),
     )
 
 

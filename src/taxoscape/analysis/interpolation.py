@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from taxoscape.analysis.centroids import seen_centroids
 from taxoscape.analysis.components import tile_slices
 from taxoscape.analysis.distances import pairwise
 from taxoscape.analysis.graph import semantic_graph
@@ -70,7 +71,8 @@ def interpolate(
     pairs
         Pairs of labels (a, b), each once; where not given, the edges of the semantic graph.
     weights
-        Shares w of the way, 0…1: the point is (1 − w) · c_a + w · c_b.
+        Shares w of the way, 0…1: the point is (1 − w) · c_a + w · c_b, on the dates on which both zones have a tile
+        that counts. Two zones without such a date have no points, and no tile is near them.
     track
         Told of each block of tiles done.
 
@@ -94,7 +96,7 @@ def interpolate(
     graph = semantic_graph(zones)
     chosen = list(dict.fromkeys([(e.zone_a, e.zone_b) for e in graph.edges] if pairs is None else pairs))
     _check(chosen, weights, zones.sizes["zone"])
-    centroids = zones["centroids"].to_numpy().astype(np.float64)
+    centroids = seen_centroids(zones)
     ways = [(a, b, float(w)) for a, b in chosen for w in weights]
     if not ways:
         return ()

@@ -22,7 +22,7 @@ from taxoscape.embedding.tiles import TileReader
 from taxoscape.errors import InputError
 from taxoscape.grid import Grid, Lattice
 from taxoscape.progress import Track, silent
-from taxoscape.zones.kmeans import label_dtype, number_by_size
+from taxoscape.zones.numbering import label_dtype, number_by_size
 from taxoscape.zones.streaming import MAX_PASSES, SAMPLE_ROWS, Stopped, stream_kmeans
 
 if TYPE_CHECKING:

@@ -21,8 +21,9 @@ from taxoscape.cube.joined import Placement, split
 from taxoscape.errors import InputError
 from taxoscape.grid import Grid
 from taxoscape.progress import Track, silent
-from taxoscape.zones.kmeans import cluster, label_dtype
+from taxoscape.zones.kmeans import cluster
 from taxoscape.zones.matching import overlap_order
+from taxoscape.zones.numbering import label_dtype
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from taxoscape.analysis.centroids import seen_centroids
 from taxoscape.analysis.distances import pairwise
 from taxoscape.contracts import check_series, check_zones
 
@@ -33,7 +34,7 @@ def representatives(series: xr.Dataset, zones: xr.Dataset, *, count: int = 3) ->
     check_zones(zones)
     labels = zones["labels"].to_numpy()
     result = np.full((zones.sizes["zone"], count), -1, dtype=np.int64)
-    for zone, centroid in enumerate(zones["centroids"].to_numpy()):
+    for zone, centroid in enumerate(seen_centroids(zones)):
         members = np.flatnonzero(labels == zone + 1)
         values = series["embedding"].isel(tile=members).to_numpy()
         distance = pairwise(values, centroid[None], metric="sumnorm")[:, 0]

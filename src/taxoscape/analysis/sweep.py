@@ -38,9 +38,10 @@ class SweepRow:
     """Whether the rule chose it."""
     inertia_mean: float
     """K-means error: mean squared ``flat`` distance of a tile to its centre, missing dates filled."""
-    stability_ari: float
-    """Mean adjusted Rand index between partitions of bootstrap samples."""
-    stability_ari_se: float
+    bootstrap_ari: float
+    """Mean adjusted Rand index between partitions of bootstrap samples: `taxoscape.zones.evidence.Evidence.stability`.
+    The ``stability_ari`` of `taxoscape.analysis.quality` is another number, of random halves."""
+    bootstrap_ari_se: float
     """Its standard error."""
     prediction_strength: float
     """Share of the pairs of tiles of the weakest zone that stay together in those partitions."""
@@ -124,8 +125,8 @@ def sweep(
                 n_clusters=k,
                 chosen=k == found.chosen,
                 inertia_mean=float(found.inertia_mean[index]),
-                stability_ari=float(found.stability[index]),
-                stability_ari_se=float(found.stability_error[index]),
+                bootstrap_ari=float(found.stability[index]),
+                bootstrap_ari_se=float(found.stability_error[index]),
                 prediction_strength=float(found.strength[index]),
                 silhouette_flat=flat[index].value,
                 silhouette_flat_ci95=flat[index].half_width,

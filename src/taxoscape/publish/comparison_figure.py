@@ -33,9 +33,9 @@ TALLEST = 3.6
 """Height of a map at most, in inches."""
 MEASURES = (
     ("nmi", "NMI with the truth"), ("ari_with_zones", "ARI with these zones"), ("stability_ari", "stability"),
-    ("silhouette_flat", "silhouette"), ("map_join_share", "join share"), ("map_patches", "patches"),
+    ("map_join_share", "neighbours in one zone"), ("map_patches", "patches"),
 )  # fmt: skip
-"""Measures written below a map, where they are known."""
+"""Measures written below a map, where they are known. Silhouettes, each in a method's own series, compare nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ def figure_comparison(
         figure.text(SIDE / WIDTH, 1 - 0.25 / height, heading, fontsize=13, fontweight="bold", va="center")
         note = (
             "Colours are those of the run's zones: a zone of another method has the colour of the zone that it shares "
-            "most tiles with. Silhouettes are each in the method's own series and cannot be compared across methods."
+            "most tiles with. NMI, ARI, stability: 1 is all alike, 0 no more than chance."
         )
         figure.text(SIDE / WIDTH, 1 - 0.44 / height, canvas.wrap(note, 125), fontsize=9, color=canvas.FAINT, va="top")
         for number, shown in enumerate(maps):

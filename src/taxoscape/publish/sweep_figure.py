@@ -80,11 +80,11 @@ def _draw_panels(panels: Sequence[Axes], rows: Sequence[Mapping[str, Any]], chos
         return np.array([row[name] for row in rows], dtype=np.float64)
 
     ks = column("n_clusters")
-    _line(panels[0], ks, column("stability_ari"), FIRST, error=column("stability_ari_se"), name="all zones")
+    _line(panels[0], ks, column("bootstrap_ari"), FIRST, error=column("bootstrap_ari_se"), name="all zones")
     _line(panels[0], ks, column("prediction_strength"), SECOND, name="weakest zone", marker="s")
     asked = f"asked of the weakest: {FOUND_AGAIN}"
     panels[0].axhline(FOUND_AGAIN, color=SECOND, linewidth=1, linestyle=(0, (4, 3)), zorder=1, label=asked)
-    panels[0].set_ylim(min(0.0, float(np.nanmin(column("stability_ari"), initial=0.0)) - 0.05), 1.13)
+    panels[0].set_ylim(min(0.0, float(np.nanmin(column("bootstrap_ari"), initial=0.0)) - 0.05), 1.13)
     for name, field, colour, marker in (
         ("flattened", "silhouette_flat", FIRST, "o"),
         ("sum over dates", "silhouette_sumnorm", SECOND, "s"),

@@ -5,18 +5,15 @@ A figure is left out where there is nothing to draw: no refinement, no layers, o
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from taxoscape.analysis.association import Association
 from taxoscape.analysis.dates import Separation, centroid_paths
 from taxoscape.analysis.interpolation import Between, strip_tiles
-from taxoscape.analysis.projections import Projection, Projections
 from taxoscape.analysis.regions import RegionPartition
 from taxoscape.publish.card_figure import figure_cards
 from taxoscape.publish.change_figure import figure_moves
@@ -33,7 +30,7 @@ from taxoscape.publish.sweep_figure import figure_sweep
 from taxoscape.publish.table import ZoneRow
 from taxoscape.run.baselines import compared_labels
 from taxoscape.run.pictures import picture_bands, region_picture, strip_images
-from taxoscape.run.reading import Reading
+from taxoscape.run.reading import Reading, associations, numbers, stored_projections
 from taxoscape.run.results import open_cube
 
 if TYPE_CHECKING:
@@ -102,11 +99,20 @@ def figures_of(drawing: Drawing) -> tuple[Figure, ...]:
     """Return the figures that a run can have, in the order of the report."""
     layers = tuple(_layer_figure(number, layer.name) for number, layer in enumerate(drawing.reading.layers))
     maps = (REGIONS,) if drawing.regions else (MAPS,)
-    return (*maps, *KINDS, *layers, *RELATIONS)
+    found = (*maps, *KINDS, *layers, *RELATIONS)
+    if not drawing.regions:
+        return found
+    note = (
+        f" The regions lie below one another, from top to bottom: {', '.join(r.name for r in drawing.regions)}; the "
+        "coordinates of this map are not those of the ground, and the grey between the regions is empty."
+    )
+    return tuple(replace(f, caption=f.caption + note) if f.name in ON_MAPS else f for f in found)
 
 
-def draw_region_maps(path: Path, drawing: Drawing, cube: xr.DataArray, region: RegionPartition, valid: Any) -> None:
-    """Draw the maps of one of several regions, from its own cube and the valid shares (tile, time) of its tiles."""
+def draw_region_maps(
+    path: Path, drawing: Drawing, cube: xr.DataArray, region: RegionPartition, table: tuple[ZoneRow, ...], valid: Any
+) -> None:
+    """Draw the maps of one of several regions, from its own cube, table and valid shares (tile, time) of its tiles."""
     placement = next(p for p in drawing.reading.placements if p.name == region.name)
     tiles = placement.tiles(drawing.reading.grid)
     colours = drawing.colours
@@ -116,7 +122,7 @@ def draw_region_maps(path: Path, drawing: Drawing, cube: xr.DataArray, region: R
     })  # fmt: skip
     picture, date = region_picture(cube, region.grid, valid, drawing.pictures.bands)
     figure_maps(
-        path, picture=picture, labels=region.overall, grid=region.grid, table=drawing.table, colours=own,
+        path, picture=picture, labels=region.overall, grid=region.grid, table=table, colours=own,
         picture_title=f"{drawing.pictures.kind}, {date}",
     )  # fmt: skip
 
@@ -159,7 +165,7 @@ def _graph(drawing: Drawing, path: Path) -> bool:
 
 def _interpolation(drawing: Drawing, path: Path) -> bool:
     found = drawing.reading.found
-    rows = [Between(**row) for row in _numbers(found["interpolation"])]
+    rows = [Between(**row) for row in numbers(found["interpolation"])]
     if not rows:
         return False
     tiles = strip_tiles(rows, np.asarray(found["representatives"], dtype=np.int64))
@@ -219,14 +225,14 @@ def _sweep(drawing: Drawing, path: Path) -> bool:
     stored = drawing.reading.found.get("sweep")
     if not stored or not stored["rows"]:
         return False
-    figure_sweep(path, rows=_numbers(stored["rows"]), chosen=stored["chosen"], reason=stored["reason"])
+    figure_sweep(path, rows=numbers(stored["rows"]), chosen=stored["chosen"], reason=stored["reason"])
     return True
 
 
 def _comparison(drawing: Drawing, path: Path) -> bool:
     reading = drawing.reading
     labels = compared_labels(reading.folder, reading.labels)
-    if not labels:
+    if not labels or reading.k < 2:
         return False
     rows = {row["name"]: row for row in reading.found["comparison"]}
     own = {"refined" if reading.geographic is not None else "geographic": reading.labels}
@@ -239,32 +245,6 @@ def _comparison(drawing: Drawing, path: Path) -> bool:
     ]
     figure_comparison(path, maps=maps, grid=reading.grid, table=drawing.table)
     return True
-
-
-def stored_projections(reading: Reading) -> Projections:
-    """Return the projections that the stage ``analyse`` kept in ``projections.csv``."""
-    about = reading.found["projections"]
-    with (reading.folder / "projections.csv").open(encoding="utf-8", newline="") as file:
-        head, *rows = csv.reader(file)
-    table = np.array([[float(cell or "nan") for cell in row] for row in rows]).reshape(len(rows), len(head))
-    parts = {}
-    for name in ("pca", "tsne", "mds"):
-        columns = [index for index, title in enumerate(head) if title.startswith(f"{name}_")]
-        known = np.isfinite(table[:, columns]).all(axis=1) & bool(columns)
-        tiles = table[known, head.index("tile")].astype(np.int64)
-        parts[name] = Projection(tiles=tiles, coordinates=table[known][:, columns])
-    return Projections(
-        **parts,
-        explained_variance=np.array(about["explained_variance"], dtype=np.float64),
-        perplexity=_number(about["perplexity"]),
-        stress=_number(about["stress"]),
-    )
-
-
-def associations(reading: Reading) -> dict[str, Association]:
-    """Return how strongly zones and each layer go together, as the stage ``analyse`` kept it."""
-    stored = reading.found.get("associations", {})
-    return {name: Association(**_numbers([row])[0]) for name, row in stored.items()}
 
 
 def _layer_figure(number: int, name: str) -> Figure:
@@ -285,15 +265,6 @@ def _layer_figure(number: int, name: str) -> Figure:
 def _images(drawing: Drawing, tiles: npt.NDArray[np.int64]) -> tuple[Any, Any, Any]:
     counts = drawing.reading.zones["counts"].to_numpy()
     return strip_images(drawing.pictures.cube, drawing.reading.grid, tiles, counts, drawing.pictures.bands)
-
-
-def _numbers(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return rows as JSON held them with what was null as NaN."""
-    return [{name: float("nan") if value is None else value for name, value in row.items()} for row in rows]
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else float(value)
 
 
 MAPS = Figure(
@@ -323,13 +294,15 @@ KINDS = (
     Figure(
         name="cards",
         title="What each zone is like",
-        caption="How green each zone is over the dates, or how bright in each band where no band is near infrared: the "
-        "line is the mean of its tiles, the band around it holds the middle 80 %. The names are proposals from "
-        "the numbers below; edit them in zones.toml.",
+        caption="How green each zone is (NDVI) on each date, or how bright in each band where none is known to be near "
+        "infrared: the mean of its tiles, and the range that holds the middle 80 % of them. The names are proposals "
+        "from the numbers below; edit them in zones.toml.",
         alt="A small chart of each zone over the dates.",
         draw=_cards,
     ),
 )  # fmt: skip
+ON_MAPS = ("refinement", "moves", "baselines")
+"""Figures that show the tiles of all regions on one map."""
 RELATIONS = (
     Figure(
         name="graph",
@@ -396,7 +369,8 @@ RELATIONS = (
     Figure(
         name="baselines",
         title="Would something simpler have done?",
-        caption="The same region in as many zones by plain pixels, by encoders without training, and by this run.",
+        caption="The same region in as many zones by this run (refined zones are its result, first zones what it had "
+        "before refinement), by plain pixels, and by encoders without training. Numbers below.",
         alt="Small maps of the region, one for each method.",
         draw=_comparison,
     ),

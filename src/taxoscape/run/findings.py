@@ -70,8 +70,8 @@ def analyse(context: Context) -> Outcome:
     outputs = [*OUTPUTS, *(f"{name}.csv" for name in work.tables if f"{name}.csv" not in OUTPUTS)]
     if work.reading.layers:
         outputs.append(LAYERS)
-    shown = ("silhouette_flat", "map_join_share", "stability_ari")
-    summary = ", ".join(f"{name} {work.metrics[name]:.3f}" for name in shown)
+    shown = {name: work.metrics[name] for name in ("silhouette_flat", "map_join_share", "stability_ari")}
+    summary = ", ".join(f"{name} {value:.3f}" for name, value in shown.items() if math.isfinite(value))
     return Outcome(outputs=tuple(outputs), summary=summary, notes={"seconds": seconds})
 
 
@@ -197,15 +197,15 @@ def _sweep(work: _Analysis) -> None:
 def _comparison(work: _Analysis) -> None:
     """METHOD step 12: pixels, training-free encoders, P^g and P^c in one table."""
     reading, folder, truth = work.reading, work.context.folder, _truth(work)
-    labelled = {name: labels for name, _, labels in _own_partitions(work)}
-    rows = [
-        {"name": name, "title": title, **_own_row(work, name), **_scores(labelled[name], truth, reading.labels)}
-        for name, title, _ in _own_partitions(work)
+    own = [
+        {"name": name, "title": title, **_own_row(work, name), **_scores(labels, truth, reading.labels)}
+        for name, title, labels in _own_partitions(work)
     ]
-    baselines = read_baselines(folder)
+    rows, baselines = list(own), read_baselines(folder)
     for row, labels in baselines:
         kept = {key: row.metrics.get(key) for key in COMPARED}
-        known = {"n_features": row.n_features, "seconds": row.seconds, **kept, "note": row.note}
+        cost = {"n_features": row.n_features, "seconds": row.seconds} if row.n_features else {}  # none: left out
+        known = {**cost, **kept, "note": row.note}
         rows.append({"name": row.name, "title": row.title, **known, **_scores(labels, truth, reading.labels)})
     work.found["comparison"] = rows
     if baselines:
@@ -213,7 +213,7 @@ def _comparison(work: _Analysis) -> None:
     if truth is not None:
         work.metrics |= {
             f"{key}{end}": row[key]
-            for row, end in zip(rows, ("", "_geographic"), strict=False)
+            for row, end in zip(own, ("", "_geographic"), strict=False)  # without refinement there is one
             for key in ("nmi", "ari", "purity")
         }
         work.metrics["n_labelled_tiles"] = int(((truth != 0) & (reading.labels > 0)).sum())

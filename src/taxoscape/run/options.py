@@ -134,7 +134,7 @@ OPTIONS: tuple[Option, ...] = (
         setting="analysis.layers",
         kind="pairs",
         metavar="NAME=PATH",
-        help="Raster or polygons to read the zones by: NAME=FILE, NAME:categorical=FILE, NAME=FILE#ATTRIBUTE. Repeatable.",
+        help="Raster or polygons to read the zones by; also NAME:categorical=FILE, NAME=FILE#ATTRIBUTE. Repeatable.",
     ),
     Option(
         flag="--truth",

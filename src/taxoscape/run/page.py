@@ -11,7 +11,8 @@ from taxoscape.config import Settings, to_dict
 from taxoscape.cube.wording import counted
 from taxoscape.publish import wording
 from taxoscape.publish.report import ReportContext, ReportFigure, ReportInput, ReportTable, TruthScore, write_report
-from taxoscape.run.drawing import Drawing, associations, figures_of
+from taxoscape.run.drawing import Drawing, figures_of
+from taxoscape.run.reading import associations
 from taxoscape.run.table import STAGES
 
 Scores = Mapping[str, Mapping[str, float]]
@@ -32,9 +33,15 @@ FILES = (
     ("sweep.csv", "the evidence for each number of zones"),
     ("baselines.csv", "the comparison with pixels and training-free encoders"),
     ("encoder.safetensors", "the trained encoder"),
+    ("encoder_geographic.safetensors", "the encoder of the first zones"),
     ("series.zarr", "the series of every tile"),
+    ("series_geographic.zarr", "the series of every tile under the encoder of the first zones"),
     ("run.toml", "every setting; repeats the run"),
 )
+
+
+OF_TRUTH = ("nmi", "ari", "purity", "n_labelled_tiles")
+"""Metrics that stand in the table of agreement with the truth."""
 
 
 def write_page(drawing: Drawing, settings: Settings, scores: Scores) -> Path:
@@ -51,23 +58,28 @@ def write_page(drawing: Drawing, settings: Settings, scores: Scores) -> Path:
     placed = int((labels > 0).sum())
     span = f"from {times[0]} to {times[-1]}" if n_dates > 1 else f"({times[0]})"
     where = f", in {counted(len(drawing.regions), 'region')}" if drawing.regions else ""
+    through = " through time" if n_dates > 1 else ""
     truth = scores or _own_scores(reading.found)
     context = ReportContext(
         title=counted(n_zones, "land zone"),
         summary=(
             f"{placed} tiles of {size} × {size} pixels, {area:,.4g} km²{where}, seen on {counted(n_dates, 'date')} "
-            f"{span}, fall into {counted(n_zones, 'zone')} by how they look through time. Nobody labelled anything: "
+            f"{span}, fall into {counted(n_zones, 'zone')} by how they look{through}. Nobody labelled anything: "
             "the zones come from the images and from where they lie.",
         ),
         facts=((f"{area:,.4g} km²", "area"), (f"{placed}", "tiles"), (str(n_dates), "dates"), (str(n_zones), "zones")),
         zones=drawing.table,
         figures=_parts(drawing),
-        metrics={name: float("nan") if value is None else value for name, value in metrics.items()},
+        metrics={
+            name: float("nan") if value is None else value
+            for name, value in metrics.items()
+            if name.removesuffix("_geographic") not in OF_TRUTH
+        },
         truth=[TruthScore(partition=name, nmi=r["nmi"], ari=r["ari"], purity=r["purity"]) for name, r in truth.items()],
         truth_note=_truth_note(truth, metrics),
         warnings=[text for marker in markers.values() for text in marker.get("notes", {}).get("warnings", [])],
         notes=_notes(drawing, markers, metrics),
-        settings=to_dict(settings),
+        settings=_settings(settings),
         versions={"taxoscape": document.get("taxoscape", "unknown"), **document.get("versions", {})},
         inputs=[ReportInput(file=Path(entry["path"]).name, date=entry["date"]) for entry in document["input"]],
         durations={name: marker["seconds"] for name, marker in markers.items() if "seconds" in marker},
@@ -78,17 +90,24 @@ def write_page(drawing: Drawing, settings: Settings, scores: Scores) -> Path:
     return folder / "report.html"
 
 
+def _settings(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Return settings by section, the layers as they are typed."""
+    values = to_dict(settings)
+    values["analysis"]["layers"] = [f"{name}={path}" for name, path in settings.analysis.layers.items()]
+    return values
+
+
 def _parts(drawing: Drawing) -> list[ReportFigure]:
     """Return the figures that were drawn, each with the table that belongs to it."""
     parts = []
     for figure in figures_of(drawing):
         path = drawing.reading.folder / "figures" / f"{figure.name}.png"
-        table = TABLES[figure.name](drawing) if figure.name in TABLES else None
         if path.exists():
+            table = TABLES[figure.name](drawing) if figure.name in TABLES else None
             parts.append(
                 ReportFigure(path=path, title=figure.title, caption=figure.caption, alt=figure.alt, table=table)
             )
-        if figure.name == "cards" and drawing.reading.layers:
+        if figure.name == "cards" and drawing.reading.layers and drawing.reading.k > 1:
             parts.append(ReportFigure(
                 path=None, title="Zones and other maps",
                 caption="How strongly the zones go together with each layer, and how strongly zones of this shape "
@@ -110,11 +129,14 @@ def _card_table(drawing: Drawing) -> ReportTable:
 def _layer_table(drawing: Drawing) -> ReportTable:
     names = {"cramers_v": "Cramér's V", "eta_squared": "η²"}
     rows = [
-        (name, names[a.measure], wording.number(a.value), wording.number(a.null_mean), wording.number(a.null_95),
-         wording.number(a.p))
+        (name, names[a.measure], *(_cell("", None if a.value != a.value else v) for v in
+         (a.value, a.null_mean, a.null_95, a.p)))
         for name, a in associations(drawing.reading).items()
     ]  # fmt: skip
-    note = "0: no more than nothing; 1: the zones tell the layer. p: share of moves that reach the value."
+    note = (
+        "0: the zones tell nothing of the layer; 1: they tell all of it. A value below that of 95 % of the moves may "
+        "be chance. p: share of the moves that reach the value."
+    )
     head = ("Layer", "Measure", "Value", "By chance, mean", "By chance, 95 %", "p")
     return ReportTable(head=head, rows=rows, text=(0, 1), note=note)
 
@@ -122,25 +144,34 @@ def _layer_table(drawing: Drawing) -> ReportTable:
 def _sweep_table(drawing: Drawing) -> ReportTable:
     stored = drawing.reading.found["sweep"]
     names = {
-        "prediction_strength": "Prediction strength", "stability_ari": "Stability", "silhouette_flat": "Silhouette",
-        "silhouette_sumnorm": "Silhouette under d",
-        "davies_bouldin_flat": "Davies-Bouldin", "map_join_share": "Neighbours in one zone", "map_patches": "Patches",
-        "inertia_mean": "Mean squared distance", "nmi": "NMI with the truth", "ari": "ARI with the truth",
+        "prediction_strength": "Weakest", "bootstrap_ari": "Stability", "silhouette_flat": "Silhouette",
+        "silhouette_sumnorm": "… under d", "davies_bouldin_flat": "Davies-B.", "map_join_share": "Joins",
+        "map_patches": "Patches", "inertia_mean": "Error", "nmi": "NMI", "ari": "ARI",
     }  # fmt: skip
-    return _measures_table(stored["rows"], "n_clusters", "Zones", names, stored["reason"])
+    chosen, present = stored["chosen"], drawing.reading.k
+    asked = "" if present == chosen else f" This run has {counted(present, 'zone')}, as asked."
+    note = (
+        f"By the rule: {stored['reason']}{asked} Weakest: share of the pairs of tiles of the weakest zone that stay "
+        "together in resamples. Davies-B.: Davies-Bouldin, lower is better. Joins: share of neighbouring tiles in one "
+        "zone. Error: mean squared distance to the centre. NMI and ARI: agreement with the truth."
+    )
+    return _measures_table(stored["rows"], "n_clusters", "Zones", names, note)
 
 
 def _comparison_table(drawing: Drawing) -> ReportTable:
     names = {
-        "n_features": "Features", "seconds": "Seconds", "nmi": "NMI with the truth", "ari": "ARI with the truth",
-        "purity": "Purity", "ari_with_zones": "ARI with these zones", "stability_ari": "Stability",
-        "map_join_share": "Neighbours in one zone", "map_patches": "Patches", "silhouette_flat": "Silhouette (own)",
-        "silhouette_sumnorm": "Silhouette under d (own)",
+        "n_features": "Features", "seconds": "Time", "nmi": "NMI", "ari": "ARI", "purity": "Purity",
+        "ari_with_zones": "Alike", "stability_ari": "Stability", "map_join_share": "Joins", "map_patches": "Patches",
+        "silhouette_flat": "Silhouette", "silhouette_sumnorm": "… under d",
     }  # fmt: skip
     rows = drawing.reading.found["comparison"]
     remarks = [f"{row['title']}: {row['note']}." for row in rows if row.get("note")]
-    note = "Silhouettes are each in the method's own series: they do not compare methods. " + " ".join(remarks)
-    return _measures_table(rows, "title", "Method", names, note.strip())
+    note = (
+        "Features: numbers per tile and date. NMI, ARI, purity: agreement with the truth. Alike: adjusted Rand index "
+        "with the zones of this run. Joins: share of neighbouring tiles in one zone. Silhouettes are each in the "
+        "method's own series: they do not compare methods."
+    )
+    return _measures_table(rows, "title", "Method", names, " ".join([note, *remarks]))
 
 
 def _measures_table(
@@ -148,8 +179,17 @@ def _measures_table(
 ) -> ReportTable:
     """Return a table of measures, of which those are shown that some row has."""
     shown = [name for name in names if any(row.get(name) is not None for row in rows)]
-    cells = [(str(row[key]), *(wording.number(row.get(name)) for name in shown)) for row in rows]
+    cells = [(str(row[key]), *(_cell(name, row.get(name)) for name in shown)) for row in rows]
     return ReportTable(head=(title, *(names[name] for name in shown)), rows=cells, note=note)
+
+
+def _cell(name: str, value: float | None) -> str:
+    """Return a measure as short as a table of many columns needs it."""
+    if name == "seconds" and value is not None:
+        return wording.duration(value)
+    if value is None or isinstance(value, int) or name == "inertia_mean":
+        return wording.number(value)
+    return f"{value:.3f}".replace("-", "\u2212")
 
 
 def _region_table(drawing: Drawing) -> ReportTable:

@@ -11,15 +11,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from taxoscape.config import TRAINING_FREE, RunSettings, Settings, differences, resolve, to_dict
+from taxoscape.config import TRAINING_FREE, AnalysisSettings, RunSettings, Settings, differences, resolve, to_dict
+from taxoscape.cube import wording
 from taxoscape.cube.fingerprint import fingerprint
+from taxoscape.cube.layers import parse_layer
 from taxoscape.errors import InputError, RunFolderError
 from taxoscape.grid import Grid, Lattice
 from taxoscape.progress import Track, silent
 from taxoscape.run.folder import RunFolder
 from taxoscape.run.pictures import picture_bands
 from taxoscape.run.regions import Plans, plan_all
-from taxoscape.run.request import ENCODERS, Request, read_regions, read_run, with_paths
+from taxoscape.run.request import ENCODERS, Request, layer_file, read_regions, read_run, with_paths
 from taxoscape.run.table import STAGES
 from taxoscape.run.work import check_encoder
 
@@ -80,12 +82,24 @@ def refuse_impossible(settings: Settings, lattice: Lattice, bands: tuple[str, ..
     else:
         _refuse_encoder(Path(encoder.encoder), bands, shape.tile_size)
     picture_bands(bands, settings.publish.rgb)
+    _refuse_missing(settings.analysis)
     if settings.run.device == "cuda":
         import torch
 
         if not torch.cuda.is_available():
             raise InputError("no GPU can be used here: take --device cpu, or auto")
     return grid
+
+
+def _refuse_missing(analysis: AnalysisSettings) -> None:
+    """Raise `InputError` where a layer or the truth is not there, which would be found only after hours of training."""
+    for key, text in analysis.layers.items():
+        name, _, path = parse_layer(f"{key}={text}")
+        file = layer_file(path)
+        if not file.is_file():
+            raise InputError(f"the layer '{name}' is not there: no file {wording.shown(file)} (--layer {name}=FILE)")
+    if analysis.truth is not None and not Path(analysis.truth).is_file():
+        raise InputError(f"the truth is not there: no file {wording.shown(analysis.truth)} (--truth)")
 
 
 def _refuse_encoder(path: Path, bands: tuple[str, ...], tile_size: int) -> None:
@@ -108,8 +122,11 @@ def _refuse_other_run(folder: RunFolder, request: Request, settings: Settings, p
         device=old.run.device if settings.run.device == "auto" else settings.run.device,
     ))  # fmt: skip
     found = differences(old, asked)
-    if list(read_regions(folder)) != list(request.regions):
-        found.append(f"regions: {', '.join(read_regions(folder)) or 'one'} → {', '.join(request.regions) or 'one'}")
+    before, after = read_regions(folder), request.regions
+    if list(before) != list(after):
+        found.append(f"regions: {', '.join(before) or 'one'} → {', '.join(after) or 'one'}")
+    absolute = {name: [os.path.abspath(scene) for scene in scenes] for name, scenes in after.items()}
+    found += [f"scenes of region '{name}'" for name, own in absolute.items() if list(before.get(name, own)) != own]
     now = {os.path.abspath(file.path) for file in plans.files}
     found += [f"scene no longer there: {path}" for path in sorted(set(inputs) - now)]
     found += [f"new scene: {path}" for path in sorted(now - set(inputs))]

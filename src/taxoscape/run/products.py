@@ -129,4 +129,4 @@ def _write_region(drawing: Drawing, region: RegionPartition) -> None:
     _write_maps(home, drawing, table, placement.tiles(reading.grid), region.grid)
     cube = open_region(reading.folder / CUBES, region.name)
     valid = split(reading.series, placement)["valid"].to_numpy()
-    draw_region_maps(home / "maps.png", drawing, cube, region, valid)
+    draw_region_maps(home / "maps.png", drawing, cube, region, table, valid)

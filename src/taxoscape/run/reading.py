@@ -7,15 +7,19 @@ taken on the regions' own grids.
 
 from __future__ import annotations
 
+import csv
 import json
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from taxoscape.analysis.association import Association
 from taxoscape.analysis.cards import ZoneCard, zone_cards
 from taxoscape.analysis.changes import Changes, changes
 from taxoscape.analysis.graph import SemanticGraph, semantic_graph
+from taxoscape.analysis.projections import Projection, Projections
 from taxoscape.areas import cell_areas_km2
 from taxoscape.config import Settings
 from taxoscape.contracts import grid_of
@@ -211,3 +215,38 @@ def _joined_layer(parts: list[Layer | None], placements: tuple[Placement, ...], 
         values[placement.tiles(grid)] = codes[part.values] if categorical else part.values
         share[placement.tiles(grid)] = part.share
     return Layer(name=first.name, kind=first.kind, values=values, share=share, classes=classes, unit=first.unit)
+
+
+def stored_projections(reading: Reading) -> Projections:
+    """Return the projections that the stage ``analyse`` kept in ``projections.csv``."""
+    about = reading.found["projections"]
+    with (reading.folder / "projections.csv").open(encoding="utf-8", newline="") as file:
+        head, *rows = csv.reader(file)
+    table = np.array([[float(cell or "nan") for cell in row] for row in rows]).reshape(len(rows), len(head))
+    parts = {}
+    for name in ("pca", "tsne", "mds"):
+        columns = [index for index, title in enumerate(head) if title.startswith(f"{name}_")]
+        known = np.isfinite(table[:, columns]).all(axis=1) & bool(columns)
+        tiles = table[known, head.index("tile")].astype(np.int64)
+        parts[name] = Projection(tiles=tiles, coordinates=table[known][:, columns])
+    return Projections(
+        **parts,
+        explained_variance=np.array(about["explained_variance"], dtype=np.float64),
+        perplexity=_number(about["perplexity"]),
+        stress=_number(about["stress"]),
+    )
+
+
+def associations(reading: Reading) -> dict[str, Association]:
+    """Return how strongly zones and each layer go together, as the stage ``analyse`` kept it."""
+    stored = reading.found.get("associations", {})
+    return {name: Association(**numbers([row])[0]) for name, row in stored.items()}
+
+
+def numbers(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows as JSON held them with what was null as NaN."""
+    return [{name: float("nan") if value is None else value for name, value in row.items()} for row in rows]
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)

@@ -6,6 +6,7 @@ work on one joined cube (`taxoscape.cube.joined`), and what is handed over is sp
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +108,8 @@ def write_cubes(folder: Path, plans: Plans, inputs: Mapping[str, str], track: Tr
     """Store the cube of each region below a folder, or a pointer where its files are tiled well already."""
     from taxoscape.cube.store import write_cube
 
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)  # a pointer of an earlier attempt would hide a cube stored now
+    folder.mkdir(parents=True)
     for name, plan in plans.by_region.items():
         if can_read_in_place(plan):
             own = {file.path: inputs[file.path] for file in plan.files if file.path in inputs}

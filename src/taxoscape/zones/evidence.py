@@ -16,25 +16,26 @@ hand, by what it gives on made-up clusters and on the built-in region. Limits: w
 fewer than there are; data without zones can be cut in a stable way, along a gradient for one; and k = 1 is not tried.
 
 What is shared over k: the series with gaps filled, the bootstrap samples, and one rotation of the sample to its
-principal axes, which keeps all distances and makes no more axes than tiles. K-means starts are made on the first `AXES`
-axes alone, and the best of them is carried on over all axes (the bootstrap samples) or on the series (all tiles), so
-that what is returned is a partition by K-means of the whole data.
+principal axes, which keeps all distances and makes no more axes than tiles. K-means starts are made on the first axes
+alone, and the best of them is carried on over all axes (the bootstrap samples) or on the series (all tiles), see
+`taxoscape.zones.starts`.
 """
 
 from __future__ import annotations
 
 import itertools
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from taxoscape.contracts import check_series
 from taxoscape.errors import InputError
 from taxoscape.progress import Track, silent
-from taxoscape.zones.missing import counted, two_way_fill
+from taxoscape.zones.missing import counted, whole_rows
+from taxoscape.zones.numbering import label_dtype, number_by_size
+from taxoscape.zones.starts import AXES, STARTS, best_of_starts, principal_axes
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -53,13 +54,6 @@ SAMPLE_TILES = 2_000
 """Tiles of the sample that bootstrap samples are drawn from."""
 BOOTSTRAPS = 8
 """Bootstrap samples, the same for all k."""
-STARTS = 10
-"""K-means++ starts of a partition: with few, stability tells of unlucky starts and not of the tiles."""
-AXES = 32
-"""Principal axes on which starts are made."""
-MAX_ITERATIONS = 300
-BLOCK_BYTES = 64 * 2**20
-"""Bytes of float64 values that are turned at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -125,24 +119,18 @@ def evidence(
     Missing dates are filled as the starts of `taxoscape.cluster` are (`taxoscape.zones.missing.two_way_fill`), and are
     not settled: labels and error of a k can differ a little from those of the zones with as many.
 
-    Memory: twice the series, three times with missing dates, and a few matrices of 2 000 tiles. Time on one core, 2…15
-    zones: 5 s for 1 600 tiles, 8 dates and 64 features, about 15 s for 11 881 tiles, 3 dates and 512 features. With one
-    thread count and one seed the result is the same bit for bit.
+    Memory: beside the series twice its size for K-means, three times with missing dates or with tiles that count on
+    none, and a few matrices of 2 000 tiles in float64. Time on one core, 2…15 zones: 5 s for 1 600 tiles, 8 dates and
+    64 features, about 15 s for 11 881 tiles, 3 dates and 512 features. With one thread count and one seed the result is
+    the same bit for bit.
     """
     check_series(series)
     if isinstance(most, bool) or not isinstance(most, int | np.integer) or most < 2:
         raise InputError(f"the sweep over the number of zones goes from 2 to a whole number above, not {most!r} (most)")
-    values, counts = series["embedding"].to_numpy(), counted(series)
-    members = np.flatnonzero(counts.any(axis=1))
-    if not len(members):
-        raise InputError("no tile counts on any date, so there is nothing to cluster: lower --min-valid")
-    if len(members) < len(values):
-        part, seen = values[members], counts[members]
-    else:
-        part, seen = values, counts
-    matrix = (part if seen.all() else two_way_fill(part, seen)).reshape(len(members), -1)
+    counts = counted(series)
+    matrix, members = whole_rows(series["embedding"].to_numpy(), counts)
     found = evidence_of(matrix, most=int(most), rng=rng, track=track)
-    return found.for_tiles(members, len(values))
+    return found.for_tiles(members, len(counts))
 
 
 def evidence_of(
@@ -154,7 +142,7 @@ def evidence_of(
     """
     generator = np.random.default_rng(rng)
     most = min(most, distinct_rows(matrix, most))
-    dtype = np.uint8 if most <= 255 else np.uint16
+    dtype = label_dtype(most)
     if most < 2:
         return Evidence(
             ks=np.ones(1, dtype=np.int64), inertia_mean=np.zeros(1), stability=np.full(1, np.nan),
@@ -162,7 +150,7 @@ def evidence_of(
             labels=np.ones((len(matrix), 1), dtype=dtype), chosen=1, reason="1 zone: all tiles are alike.",
         )  # fmt: skip
     sample = np.sort(generator.permutation(len(matrix))[:SAMPLE_TILES])
-    rotated, first_axes = _principal_axes(matrix, sample)
+    rotated, first_axes = principal_axes(matrix, sample)
     resamples = [generator.integers(0, len(sample), len(sample)) for _ in range(BOOTSTRAPS)]
     different = [distinct_rows((matrix[row] for row in sample[resample]), most) for resample in resamples]
     ks = np.arange(2, most + 1)
@@ -170,14 +158,18 @@ def evidence_of(
     labels = np.zeros((len(matrix), len(ks)), dtype=dtype)
     measures = np.full((4, len(ks)), np.nan)
     for index, k in enumerate(track(ks.tolist(), "number of zones", len(ks))):
-        found, inertia, _ = _kmeans(matrix, first_axes, k, seeds[index, 0])
-        labels[:, index] = _numbered_by_size(found, k)
+        found = best_of_starts(matrix, first_axes, k, seeds[index, 0])
+        labels[:, index], _ = number_by_size(found.labels, k, np.ones(len(matrix)))
         partitions = [
-            _nearest(rotated, _kmeans(rotated[rows], rotated[rows, :AXES], k, starts)[2])
+            _nearest(rotated, best_of_starts(rotated[rows], rotated[rows, :AXES], k, starts).centres)
             for rows, starts, enough in zip(resamples, seeds[index, 1:], different, strict=True)
             if enough >= k
         ]
-        measures[:, index] = inertia / len(matrix), *mean_agreement(partitions), prediction_strength(partitions, k)
+        measures[:, index] = (
+            found.inertia / len(matrix),
+            *mean_agreement(partitions),
+            prediction_strength(partitions, k),
+        )
     chosen, reason = choose(ks, measures[3])
     return Evidence(
         ks=ks, inertia_mean=measures[0], stability=measures[1], stability_error=measures[2],
@@ -292,72 +284,6 @@ def distinct_rows(rows: Iterable[Float32], enough: int) -> int:
     return len(seen)
 
 
-def _principal_axes(matrix: Float32, sample: Int) -> tuple[Float32, Float32]:
-    """Return the sample on its principal axes, (sampled row, axis), and all rows on the first `AXES` of them.
-
-    The first is a rotation: it keeps all distances within the sample, to the rounding of float32. Where rows have no
-    more columns than `AXES`, the second is the matrix as it is.
-    """
-    part = matrix[sample].astype(np.float64)
-    centre = part.mean(axis=0)
-    part -= centre
-    wide = part.shape[1] > len(part)
-    squares, vectors = np.linalg.eigh(part @ part.T if wide else part.T @ part)
-    squares, vectors = np.maximum(squares[::-1], 0), vectors[:, ::-1]
-    if wide:
-        rotated = (vectors * np.sqrt(squares)).astype(np.float32)
-    else:
-        rotated = (part @ vectors).astype(np.float32)
-    if matrix.shape[1] <= AXES:
-        return rotated, matrix
-    kept = max(1, int((squares[:AXES] > squares[0] * 1e-12).sum()))
-    directions = vectors[:, :kept]
-    if wide:
-        directions = part.T @ (directions / np.sqrt(np.maximum(squares[:kept], 1e-300)))
-    turned = np.empty((len(matrix), kept), dtype=np.float32)
-    for rows in _blocks(matrix):
-        turned[rows] = (matrix[rows] - centre) @ directions
-    return rotated, turned
-
-
-def _kmeans(matrix: Float32, first_axes: Float32, k: int, seeds: npt.NDArray[Any]) -> tuple[Int, float, Float32]:
-    """Return labels, inertia and centres of K-means: the best of several starts on a few axes, carried on on all."""
-    best = min((_fit(first_axes, k, "k-means++", int(seed)) for seed in seeds), key=lambda model: model.inertia_)
-    if first_axes.shape[1] < matrix.shape[1]:
-        sizes = np.bincount(best.labels_, minlength=k)
-        if sizes.all():
-            member = np.eye(k, dtype=np.float32)[best.labels_]
-            best = _fit(matrix, k, (member.T @ matrix) / sizes[:, None].astype(np.float32), 0)
-        else:  # rows that differ on other axes only
-            best = _fit(matrix, k, "k-means++", int(seeds[0]))
-    return best.labels_.astype(np.int64), float(best.inertia_), best.cluster_centers_
-
-
-def _fit(matrix: Float32, k: int, init: Any, seed: int) -> Any:
-    from sklearn.cluster import KMeans
-    from sklearn.exceptions import ConvergenceWarning
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # rows that differ by less than rounding
-        return KMeans(n_clusters=k, init=init, n_init=1, max_iter=MAX_ITERATIONS, random_state=seed).fit(matrix)
-
-
 def _nearest(rows: Float32, centres: Float32) -> Int:
     """Return the nearest centre of each row; both are near zero, so that no digits are lost."""
     return np.asarray((np.square(centres).sum(axis=1) - 2 * (rows @ centres.T)).argmin(axis=1), dtype=np.int64)
-
-
-def _numbered_by_size(labels: Int, k: int) -> Int:
-    """Return labels 1…k by falling number of rows, equal ones by their first row."""
-    sizes = np.bincount(labels, minlength=k)
-    first = np.array([np.argmax(labels == cluster) for cluster in range(k)])
-    rank = np.empty(k, dtype=np.int64)
-    rank[np.lexsort((first, -sizes))] = np.arange(1, k + 1)
-    return rank[labels]
-
-
-def _blocks(matrix: Float32) -> Iterator[slice]:
-    """Yield slices of rows of which `BLOCK_BYTES` hold the values in float64."""
-    step = max(1, BLOCK_BYTES // (8 * max(1, matrix.shape[1])))
-    for start in range(0, len(matrix), step):
-        yield slice(start, start + step)

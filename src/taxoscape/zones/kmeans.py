@@ -13,7 +13,6 @@ Baraniuk, The American Statistician 70, 2016). A tile that counts on no date is 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -23,7 +22,9 @@ from taxoscape.contracts import check_series, tile_coordinates
 from taxoscape.errors import InputError
 from taxoscape.progress import Track, silent
 from taxoscape.zones.evidence import Evidence, distinct_rows, evidence_of
-from taxoscape.zones.missing import counted, flat_distances, two_way_fill
+from taxoscape.zones.missing import counted, flat_distances, row_blocks, whole_rows
+from taxoscape.zones.numbering import label_dtype, number_by_size
+from taxoscape.zones.starts import MAX_ITERATIONS, Partition, fit
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -35,19 +36,8 @@ if TYPE_CHECKING:
     Float32 = npt.NDArray[np.float32]
     Bool = npt.NDArray[np.bool_]
 
-MAX_ITERATIONS = 300
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Partition:
-    """One K-means result on a matrix."""
-
-    labels: Int
-    """Cluster of each row, 0…K−1."""
-    centres: Float32
-    """Centre of each cluster: float32 (cluster, column)."""
-    inertia: float
-    """Sum over rows of the squared distance to the centre."""
+BLOCK_BYTES = 32 * 2**20
+"""Bytes of differences to the mean centre that are taken at once."""
 
 
 def cluster(
@@ -82,9 +72,10 @@ def cluster(
     Returns
     -------
     Dataset with ``labels`` (tile,), 1…K numbered by falling area, 0 where a tile counts on no date;
-    ``centroids`` (zone, time, feature); ``distances`` (tile, zone), flattened Euclidean over the dates counted; the
-    attributes ``n_clusters``, ``inertia_mean`` (mean squared distance of a tile to its centroid) and ``distance``, and
-    where K was not given ``k_reason``, why it is this one.
+    ``centroids`` (zone, time, feature), with filled values on dates on which no tile of the zone counts
+    (`taxoscape.zones.missing`); ``distances`` (tile, zone), flattened Euclidean over the dates counted; the attributes
+    ``n_clusters``, ``inertia_mean`` (mean squared distance of a tile to its centroid) and ``distance``, and where K was
+    not given ``k_reason``, why it is this one.
 
     Raises
     ------
@@ -93,20 +84,17 @@ def cluster(
 
     Notes
     -----
-    Memory: three times the series, five times with missing dates. With one thread count and one seed the result is
-    the same bit for bit. ``inertia_mean`` scales the distance of a tile with missing dates up to all dates, ``T/|S|``,
-    while K-means minimises the sum over what was seen.
+    Memory: beside the series twice its size (scikit-learn's K-means copies its rows, and once more for a moment), three
+    times with missing dates or with tiles that count on none. With one thread count and one seed the result is the same
+    bit for bit. ``inertia_mean`` scales the distance of a tile with missing dates up to all dates, ``T/|S|``, while
+    K-means minimises the sum over what was seen.
     """
     grid = check_series(series)
     _check_arguments(n_clusters, starts, first_labels, grid)
-    values = series["embedding"].to_numpy()
     counts = counted(series)
-    members = np.flatnonzero(counts.any(axis=1))
-    if not len(members):
-        raise InputError("no tile counts on any date, so there is nothing to cluster: lower --min-valid")
-    part, seen = (values, counts) if len(members) == len(values) else (values[members], counts[members])
-    matrix = (part if seen.all() else two_way_fill(part, seen)).reshape(len(members), -1)
-    k, found = _number_of_zones(n_clusters, matrix, members, len(values), rng, track)
+    matrix, members = whole_rows(series["embedding"].to_numpy(), counts)
+    seen = counts[members]
+    k, found = _number_of_zones(n_clusters, matrix, members, len(counts), rng, track)
     _refuse_too_many(k, matrix)
     if first_labels is None and found is not None:
         first_labels = found.chosen_labels
@@ -114,10 +102,11 @@ def cluster(
     generator = np.random.default_rng(rng)
     tried = partitions(matrix, k, starts=starts, rng=generator, first=first, track=track)
     if not seen.all():
-        tried = (settle(part, seen, start) for start in tried)
+        rows = matrix.reshape(*seen.shape, -1)
+        tried = (settle(rows, seen, start) for start in tried)
     best = min(tried, key=lambda partition: partition.inertia)
     labels, order = number_by_size(best.labels, k, cell_areas_km2(grid)[members])
-    centroids = best.centres[order].reshape(k, *values.shape[1:])
+    centroids = best.centres[order].reshape(k, seen.shape[1], -1)
     zones = _zones_dataset(series, grid, members, labels, centroids, counts)
     return zones if found is None else zones.assign_attrs(k_reason=found.reason)
 
@@ -154,7 +143,7 @@ def partitions(
         means = np.stack([matrix[first == label].mean(axis=0) for label in range(k)])
         inits.insert(0, (means.astype(np.float32), 0))
     for init, seed in track(inits, f"K-means, {k} zones", len(inits)):
-        yield _one_partition(matrix, k, init, seed)
+        yield fit(matrix, k, init, seed)
 
 
 def settle(values: Float32, counts: Bool, start: Partition) -> Partition:
@@ -163,7 +152,8 @@ def settle(values: Float32, counts: Bool, start: Partition) -> Partition:
     Parameters
     ----------
     values, counts
-        float32 (row, time, feature), and bool (row, time): whether the row counts on the date.
+        float32 (row, time, feature), and bool (row, time): whether the row counts on the date. What ``values`` holds
+        where it does not, does not matter.
     start
         A partition of the rows; its centres stand where no row of a cluster counts on a date.
 
@@ -171,10 +161,16 @@ def settle(values: Float32, counts: Bool, start: Partition) -> Partition:
     -------
     Partition whose inertia is the squared distance summed over counted dates. A cluster that loses all its rows takes
     the row farthest from its centre.
+
+    Notes
+    -----
+    Memory: once the rows, in float32.
     """
     k, times, features = len(start.centres), *values.shape[1:]
     middle = start.centres.mean(axis=0).reshape(times, features)  # distances are taken from near zero: digits are kept
-    known = np.where(counts[:, :, None], values - middle, 0).astype(np.float32).reshape(len(values), -1)
+    known = np.empty((len(values), times * features), dtype=np.float32)
+    for part in row_blocks(len(values), 4 * times * features, BLOCK_BYTES):
+        known[part] = np.where(counts[part, :, None], values[part] - middle, 0).reshape(-1, times * features)
     seen = counts.astype(np.float32)
     norms = np.einsum("ij,ij->i", known, known)[:, None]
     centres = start.centres.reshape(k, times, features) - middle
@@ -198,36 +194,6 @@ def settle(values: Float32, counts: Bool, start: Partition) -> Partition:
     return Partition(labels=labels, centres=centres.reshape(k, -1), inertia=inertia)
 
 
-def number_by_size(labels: Int, k: int, areas: npt.NDArray[np.float64]) -> tuple[Int, Int]:
-    """Renumber clusters 0…k−1 to 1…k by falling area, ties by the first row.
-
-    Parameters
-    ----------
-    labels
-        int64 (row,), 0…k−1.
-    k
-        Number of clusters.
-    areas
-        float64 (row,): area of each row's cell.
-
-    Returns
-    -------
-    The new labels, and ``order`` with the old cluster of each new one: new label ``i + 1`` was ``order[i]``.
-    """
-    sizes = np.bincount(labels, weights=areas, minlength=k)
-    scale = sizes.max(initial=0.0) or 1.0
-    first = np.array([np.argmax(labels == cluster) for cluster in range(k)])
-    order = np.lexsort((first, -np.round(sizes / scale, 9)))  # equal areas are equal whatever the order of sums
-    rank = np.empty(k, dtype=np.int64)
-    rank[order] = np.arange(1, k + 1)
-    return rank[labels], order
-
-
-def label_dtype(k: int) -> type[np.uint8] | type[np.uint16]:
-    """Return the dtype of labels 0…k: uint8, above 255 zones uint16."""
-    return np.uint8 if k <= 255 else np.uint16
-
-
 def _number_of_zones(
     n_clusters: Any, matrix: Float32, members: Int, n_tiles: int, rng: int | np.random.Generator, track: Track
 ) -> tuple[int, Evidence | None]:
@@ -238,20 +204,6 @@ def _number_of_zones(
         return int(n_clusters), None
     found = evidence_of(matrix, rng=rng, track=track).for_tiles(members, n_tiles)
     return found.chosen, found
-
-
-def _one_partition(matrix: Float32, k: int, init: Float32 | None, seed: int) -> Partition:
-    from sklearn.cluster import KMeans
-
-    model = KMeans(
-        n_clusters=k, init="k-means++" if init is None else init, n_init=1, max_iter=MAX_ITERATIONS, random_state=seed
-    )
-    model.fit(matrix)
-    return Partition(
-        labels=model.labels_.astype(np.int64),
-        centres=model.cluster_centers_.astype(np.float32),
-        inertia=float(model.inertia_),
-    )
 
 
 def _zones_dataset(

@@ -1,8 +1,10 @@
 """Series with missing dates as plain matrices.
 
 A tile that is cloudy, or outside the swath, on some dates takes part with the dates on which it counts. K-means
-needs whole rows: `two_way_fill` gives them a first, neutral value, and `taxoscape.zones.kmeans` then replaces it by
-what the zone of the tile shows on that date, until nothing changes. Distances never use a filled value.
+needs whole rows: `two_way_fill` gives them a first, neutral value, and `taxoscape.zones.kmeans` then goes on with what
+was seen alone. What a tile misses is used in no distance. But on a date on which no tile of a zone counts its centroid
+keeps the mean of the filled values, and the distance of a tile of another zone that counts then is taken to that;
+`taxoscape.analysis.centroids` leaves such dates out.
 """
 
 from __future__ import annotations
@@ -12,15 +14,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from taxoscape.errors import InputError
+
 if TYPE_CHECKING:
     import numpy.typing as npt
     import xarray as xr
 
     Float32 = npt.NDArray[np.float32]
+    Float64 = npt.NDArray[np.float64]
+    Int = npt.NDArray[np.int64]
     Bool = npt.NDArray[np.bool_]
 
 BLOCK_BYTES = 64 * 2**20
 """Bytes of float64 values that a computation holds at once."""
+
+
+def row_blocks(n: int, row_bytes: int, most_bytes: int) -> Iterator[slice]:
+    """Yield slices that cover ``n`` rows in order, each of at most ``most_bytes``, or of one row."""
+    step = max(1, most_bytes // max(1, row_bytes))
+    for start in range(0, n, step):
+        yield slice(start, min(start + step, n))
 
 
 def counted(series: xr.Dataset) -> Bool:
@@ -30,6 +43,38 @@ def counted(series: xr.Dataset) -> Bool:
     for part in _blocks(values):
         counts[part] = np.isfinite(values[part]).all(axis=2)
     return counts
+
+
+def whole_rows(values: Float32, counts: Bool) -> tuple[Float32, Int]:
+    """Return the flattened series of the tiles that count on any date, without gaps.
+
+    Parameters
+    ----------
+    values
+        float32 (tile, time, feature); what it holds where ``counts`` is False does not matter.
+    counts
+        bool (tile, time).
+
+    Returns
+    -------
+    float32 (row, time · feature), filled by `two_way_fill`, and int64 (row,): which tiles these are.
+
+    Raises
+    ------
+    InputError
+        Where no tile counts on any date.
+
+    Notes
+    -----
+    Memory: none where every tile counts on every date (the rows are a view of ``values`` then); else the result, and
+    while it is made as much again where tiles are left out and dates are missing.
+    """
+    members = np.flatnonzero(counts.any(axis=1))
+    if not len(members):
+        raise InputError("no tile counts on any date, so there is nothing to cluster: lower --min-valid")
+    if len(members) < len(values):
+        values, counts = values[members], counts[members]
+    return (values if counts.all() else two_way_fill(values, counts)).reshape(len(members), -1), members
 
 
 def two_way_fill(values: Float32, counts: Bool) -> Float32:
@@ -57,10 +102,29 @@ def two_way_fill(values: Float32, counts: Bool) -> Float32:
         date_mean[never] = date_mean[~never].mean(axis=0)
     filled = np.empty(values.shape, dtype=np.float32)
     for part in _blocks(values):
-        seen = counts[part, :, None]
-        offset = np.where(seen, values[part] - date_mean, 0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
-        filled[part] = np.where(seen, values[part], date_mean[None] + offset[:, None])
+        filled[part] = fill_from_means(values[part], counts[part], date_mean)
     return filled
+
+
+def fill_from_means(values: npt.NDArray[np.floating], counts: Bool, date_means: Float64) -> Float64:
+    """Fill missing dates with the given mean of the date plus how the tile differs from the means on its other dates.
+
+    Parameters
+    ----------
+    values
+        float (tile, time, feature); what it holds where ``counts`` is False does not matter.
+    counts
+        bool (tile, time).
+    date_means
+        float64 (time, feature).
+
+    Returns
+    -------
+    float64 (tile, time, feature); a tile that counts on no date becomes the means.
+    """
+    seen = counts[:, :, None]
+    offset = np.where(seen, values - date_means, 0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
+    return np.where(seen, values, date_means + offset[:, None])
 
 
 def flat_distances(values: Float32, counts: Bool, centroids: Float32) -> Float32:
@@ -99,7 +163,5 @@ def flat_distances(values: Float32, counts: Bool, centroids: Float32) -> Float32
 
 
 def _blocks(values: Float32) -> Iterator[slice]:
-    """Yield slices of tiles of which `BLOCK_BYTES` hold the values in float64."""
-    step = max(1, BLOCK_BYTES // (8 * max(1, values.shape[1] * values.shape[2])))
-    for start in range(0, len(values), step):
-        yield slice(start, start + step)
+    """Return slices of tiles of which `BLOCK_BYTES` hold the values in float64."""
+    return row_blocks(len(values), 8 * values.shape[1] * values.shape[2], BLOCK_BYTES)

@@ -1,0 +1,131 @@
+"""K-means once, and K-means from the best of several starts that are made cheaply.
+
+Starts cost most where there are many columns. Here they are made on the first principal axes of the rows alone, and
+only the best of them is carried on over all columns, so that what is returned is a partition by K-means of the whole
+data. The iterations are scikit-learn's.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from taxoscape.zones.missing import row_blocks
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Int = npt.NDArray[np.int64]
+    Float32 = npt.NDArray[np.float32]
+
+STARTS = 10
+"""K-means++ starts of a partition: with few, stability tells of unlucky starts and not of the tiles."""
+AXES = 32
+"""Principal axes on which starts are made."""
+MAX_ITERATIONS = 300
+BLOCK_BYTES = 64 * 2**20
+"""Bytes of float64 values that are turned at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partition:
+    """One K-means result on a matrix."""
+
+    labels: Int
+    """Cluster of each row, 0…K−1."""
+    centres: Float32
+    """Centre of each cluster: float32 (cluster, column)."""
+    inertia: float
+    """Sum over rows of the squared distance to the centre."""
+
+
+def principal_axes(matrix: Float32, sample: Int) -> tuple[Float32, Float32]:
+    """Return some rows on their principal axes, and all rows on the first of these axes.
+
+    Parameters
+    ----------
+    matrix
+        float32 (row, column), finite.
+    sample
+        int64 (sampled row,): the rows that the axes are those of.
+
+    Returns
+    -------
+    The sample, float32 (sampled row, axis), turned about its mean: this keeps all distances within it, to the rounding
+    of float32, and makes no more axes than it has rows. And all rows on the first `AXES` axes, float32 (row, axis);
+    where they have no more columns than that, the matrix as it is.
+
+    Notes
+    -----
+    Memory: the sample in float64 twice at most, and the results. Time: O(m · min(m, D)² + D · m²) for m sampled
+    rows of D columns.
+    """
+    part = matrix[sample].astype(np.float64)
+    centre = part.mean(axis=0)
+    part -= centre
+    wide = part.shape[1] > len(part)
+    squares, vectors = np.linalg.eigh(part @ part.T if wide else part.T @ part)
+    squares, vectors = np.maximum(squares[::-1], 0), vectors[:, ::-1]
+    if wide:
+        rotated = (vectors * np.sqrt(squares)).astype(np.float32)
+    else:
+        rotated = (part @ vectors).astype(np.float32)
+    if matrix.shape[1] <= AXES:
+        return rotated, matrix
+    kept = max(1, int((squares[:AXES] > squares[0] * 1e-12).sum()))
+    directions = vectors[:, :kept]
+    if wide:
+        directions = part.T @ (directions / np.sqrt(np.maximum(squares[:kept], 1e-300)))
+    turned = np.empty((len(matrix), kept), dtype=np.float32)
+    for rows in row_blocks(len(matrix), 8 * matrix.shape[1], BLOCK_BYTES):
+        turned[rows] = (matrix[rows] - centre) @ directions
+    return rotated, turned
+
+
+def best_of_starts(matrix: Float32, first_axes: Float32, k: int, seeds: npt.NDArray[np.integer]) -> Partition:
+    """Return K-means of a matrix: the best of several starts on a few axes, carried on over all columns.
+
+    Parameters
+    ----------
+    matrix
+        float32 (row, column), finite.
+    first_axes
+        float32 (row, axis): the same rows on a few axes, as from `principal_axes`.
+    k
+        Number of clusters.
+    seeds
+        Integer (start,): seeds of the k-means++ starts.
+
+    Notes
+    -----
+    Where on the few axes a cluster stays empty, as for rows that differ on other axes only, one start is made on all
+    columns. Memory: two copies of ``matrix`` for a moment, then one, all scikit-learn's own.
+    """
+    best = min((fit(first_axes, k, None, int(seed)) for seed in seeds), key=lambda partition: partition.inertia)
+    if first_axes.shape[1] < matrix.shape[1]:
+        sizes = np.bincount(best.labels, minlength=k)
+        if not sizes.all():
+            return fit(matrix, k, None, int(seeds[0]))
+        member = np.eye(k, dtype=np.float32)[best.labels]
+        means = (member.T @ matrix) / sizes[:, None].astype(np.float32)
+        best = fit(matrix, k, means.astype(np.float32), 0)
+    return best
+
+
+def fit(matrix: Float32, k: int, init: Float32 | None, seed: int) -> Partition:
+    """Return K-means of a matrix from given centres, float32 (cluster, column), or from one k-means++ start (None)."""
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    how: Any = "k-means++" if init is None else init
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # rows that differ by less than rounding
+        model = KMeans(n_clusters=k, init=how, n_init=1, max_iter=MAX_ITERATIONS, random_state=seed).fit(matrix)
+    return Partition(
+        labels=model.labels_.astype(np.int64),
+        centres=model.cluster_centers_.astype(np.float32),
+        inertia=float(model.inertia_),
+    )
