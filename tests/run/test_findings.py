@@ -20,11 +20,11 @@ from taxoscape.cli import run_command
 from taxoscape.contracts import grid_of
 from taxoscape.cube.labels import read_labels_on_grid
 from taxoscape.run.baselines import METHODS, read_baselines
-from taxoscape.run.findings import csv_text, plain
 from taxoscape.run.folder import RunFolder
 from taxoscape.run.pipeline import status
 from taxoscape.run.store import read_dataset
 from taxoscape.run.table import FIGURES
+from taxoscape.run.tables import csv_text, plain
 
 pytestmark = pytest.mark.xdist_group("findings")  # fixtures are made once
 

@@ -7,12 +7,10 @@ is written as numbers (``metrics.json``), tables (``.csv``) and one structured f
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -21,7 +19,6 @@ import numpy as np
 from taxoscape.analysis.agreement import agreement
 from taxoscape.analysis.association import association
 from taxoscape.analysis.dates import separating_dates
-from taxoscape.analysis.graph import to_graphml, to_json
 from taxoscape.analysis.interpolation import interpolate
 from taxoscape.analysis.projections import Projections, project
 from taxoscape.analysis.quality import quality
@@ -33,11 +30,12 @@ from taxoscape.run.evidence import read_evidence
 from taxoscape.run.names import update_names
 from taxoscape.run.outcome import Context, Outcome
 from taxoscape.run.reading import LAYERS, Reading, layers_dataset
-from taxoscape.run.store import read_series, write_dataset
+from taxoscape.run.store import write_dataset
+from taxoscape.run.tables import csv_text, plain
 
 REPRESENTATIVES = 4
 """Tiles shown for each zone."""
-OUTPUTS = ("metrics.json", "analysis.json", "graph.graphml", "graph.json", "projections.csv", "cards.csv")
+OUTPUTS = ("metrics.json", "analysis.json", "projections.csv")
 """What every run gets."""
 
 
@@ -104,9 +102,9 @@ def _layers(work: _Analysis) -> None:
     reading.__dict__["layers"] = layers  # the cards are made with them
     if layers:
         write_dataset(work.context.folder / LAYERS, layers_dataset(layers))
-    rows, cols = reading.grid.rows, reading.grid.cols
+    rows, cols, part = reading.grid.rows, reading.grid.cols, reading.parts
     work.found["associations"] = {
-        layer.name: asdict(association(reading.labels, layer.values, rows, cols, rng=work.seed))
+        layer.name: asdict(association(reading.labels, layer.values, rows, cols, rng=work.seed, part=part))
         for layer in work.track(layers, "layers", len(layers))
     }
 
@@ -116,34 +114,6 @@ def _cards(work: _Analysis) -> None:
     reading = work.reading
     rows = update_names(work.context.folder, reading.cards, reading.labels)
     work.found["names"] = [asdict(row) for row in rows]
-    names = {row.zone: row for row in rows}
-    work.tables["cards"] = [
-        {
-            "zone": card.zone, "name": names[card.zone].name, "proposed": names[card.zone].proposed,
-            "tiles": card.n_tiles, "area_km2": card.area_km2, "brightness_z": card.brightness_z,
-            "texture_z": card.texture_z, "seasonality_z": card.seasonality_z, "ndvi_z": card.ndvi_z,
-            "ndvi_mean": card.greenness.mean if card.greenness else math.nan,
-            "ndvi_amplitude": card.greenness.amplitude if card.greenness else math.nan,
-            "ndvi_peak": str(card.greenness.peak)[:10] if card.greenness and card.greenness.peak is not None else "",
-            "evidence": names[card.zone].evidence,
-            **{f"{facts.name}_{key}": getattr(facts, key) for facts in card.layers if not facts.classes
-               for key in ("mean", "low", "high")},
-            **{f"{facts.name}_class": facts.classes[0][0] for facts in card.layers if facts.classes},
-        }
-        for card in reading.cards
-    ]  # fmt: skip
-
-
-def _graph(work: _Analysis) -> None:
-    """METHOD step 10: the semantic graph, for other programs."""
-    from taxoscape.publish.colour import series_colours, zone_colours
-
-    reading, folder = work.reading, work.context.folder
-    colours = series_colours(reading.series, rng=work.seed)
-    palette = zone_colours(reading.zones["centroids"].to_numpy(), colours).rgb
-    names = [row["name"] for row in work.found["names"]]
-    write_text(folder / "graph.graphml", to_graphml(reading.graph, names, palette))
-    write_text(folder / "graph.json", to_json(reading.graph, names, palette))
 
 
 def _dates(work: _Analysis) -> None:
@@ -188,7 +158,7 @@ def _sweep(work: _Analysis) -> None:
     evidence = read_evidence(work.context.folder)
     if evidence is None:
         return
-    series = read_series(work.context.folder / "series_geographic.zarr")
+    series = work.reading.series if work.reading.geographic is None else work.reading.geographic[0]
     rows = sweep(series, evidence, truth=_truth(work), rng=work.seed, track=work.track)
     work.tables["sweep"] = [asdict(row) for row in rows]
     work.found["sweep"] = {"rows": work.tables["sweep"], "chosen": evidence.chosen, "reason": evidence.reason}
@@ -267,32 +237,9 @@ PARTS: Mapping[str, Callable[[_Analysis], None]] = {
     "representatives": _representatives,
     "layers": _layers,
     "cards": _cards,
-    "graph": _graph,
     "dates": _dates,
     "projections": _projections,
     "sweep": _sweep,
     "comparison": _comparison,
 }
 """In order: later parts use what earlier ones found."""
-
-
-def plain(value: Any) -> Any:
-    """Return a value as JSON can hold it: NaN and infinities become null."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, (float, np.floating)):
-        return float(value) if math.isfinite(value) else None
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return rows as CSV: a column for every key of any row, in the order of their appearance; NaN is empty."""
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({key: "" if value is None or value != value else value for key, value in plain(row).items()})
-    return text.getvalue()

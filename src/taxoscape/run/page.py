@@ -28,6 +28,7 @@ FILES = (
     ("metrics.json", "the numbers of this page, by name"),
     ("analysis.json", "everything else that was found: representatives, interpolation, dates, comparison"),
     ("cards.csv", "what each zone is like, in numbers"),
+    ("curves.csv", "each band of each zone over the dates"),
     ("graph.graphml", "the graph of zones, for Gephi, yEd or networkx; graph.json is the same"),
     ("projections.csv", "the place of each tile on the planes"),
     ("sweep.csv", "the evidence for each number of zones"),
@@ -118,10 +119,12 @@ def _parts(drawing: Drawing) -> list[ReportFigure]:
 
 
 def _card_table(drawing: Drawing) -> ReportTable:
+    found = {row["zone"]: row for row in drawing.reading.found["names"]}
     rows = [
-        (str(row["zone"]), row["name"], "" if row["name"] == row["proposed"] else row["proposed"], row["evidence"])
-        for row in drawing.reading.found["names"]
-    ]
+        (str(row.zone), row.name, "" if row.name == found[row.zone]["proposed"] else found[row.zone]["proposed"],
+         found[row.zone]["evidence"])
+        for row in drawing.table if row.zone in found
+    ]  # fmt: skip
     note = "Words of degree compare a zone with this region only."
     return ReportTable(head=("Zone", "Name", "Proposed", "Evidence"), rows=rows, text=(0, 1, 2, 3), note=note)
 

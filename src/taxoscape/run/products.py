@@ -25,6 +25,7 @@ from taxoscape.run.page import Scores, write_page
 from taxoscape.run.reading import Reading
 from taxoscape.run.regions import CUBES, open_region
 from taxoscape.run.table import FIGURES
+from taxoscape.run.tables import TABLES, write_tables
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -49,7 +50,7 @@ def write_products(folder: RunFolder, settings: Settings, *, track: Track = sile
     folder.remove(["regions", *(f"figures/{name}.png" for name in FIGURES)])
     (folder / "figures").mkdir(exist_ok=True)
     drawing = _drawing(folder, settings, track)
-    names: list[str] = ["report.html"]
+    names: list[str] = ["report.html", *TABLES]
     steps: list[Callable[[], object]] = []
     if drawing.regions:
         names.append("regions")
@@ -60,6 +61,7 @@ def write_products(folder: RunFolder, settings: Settings, *, track: Track = sile
     for figure in figures_of(drawing):
         path = folder / "figures" / f"{figure.name}.png"
         steps.append(lambda figure=figure, path=path: figure.draw(drawing, path))  # type: ignore[misc]
+    steps.append(lambda: write_tables(drawing.reading, drawing.table))
     steps.append(lambda: write_page(drawing, settings, {}))
     for step in track(steps, "maps and report", len(steps)):
         step()

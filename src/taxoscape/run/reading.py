@@ -85,6 +85,16 @@ class Reading:
             return cell_areas_km2(self.grid)
         return self._by_region(lambda own: cell_areas_km2(own), np.zeros(self.grid.n_tiles))
 
+    @property
+    def parts(self) -> npt.NDArray[np.int64] | None:
+        """int64 (tile,): number of the region of each tile, 0 between regions; None where there is only one."""
+        if not self.placements:
+            return None
+        parts = np.zeros(self.grid.n_tiles, np.int64)
+        for number, placement in enumerate(self.placements, start=1):
+            parts[placement.tiles(self.grid)] = number
+        return parts
+
     @cached_property
     def geographic(self) -> tuple[xr.Dataset, xr.Dataset] | None:
         """Series under f^g and P^g, where there is a P^c beside it."""
@@ -117,12 +127,13 @@ class Reading:
             self.labels,
             self.grid,
             layers=self.layers,
+            areas_km2=self.areas_km2,
         )
 
     @cached_property
     def graph(self) -> SemanticGraph:
         """The minimum spanning tree of the zones."""
-        return semantic_graph(self.zones)
+        return semantic_graph(self.zones, areas_km2=self.areas_km2)
 
     @cached_property
     def changes(self) -> Changes | None:

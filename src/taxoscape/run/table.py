@@ -101,8 +101,7 @@ STAGES: tuple[Stage, ...] = (
         own=("analysis.layers", "analysis.truth", "analysis.min_share"),
         also=("run.seed",),
         outputs=(
-            "metrics.json", "analysis.json", "graph.graphml", "graph.json", "sweep.csv", "baselines.csv",
-            "projections.csv", "cards.csv", "layers.zarr",
+            "metrics.json", "analysis.json", "sweep.csv", "baselines.csv", "projections.csv", "layers.zarr",
         ),
         version=2,
     ),
@@ -114,7 +113,8 @@ STAGES: tuple[Stage, ...] = (
         outputs=(
             "zones.tif", "zones.tif.aux.xml", "zones_geographic.tif", "zones_geographic.tif.aux.xml", "zones.qml",
             "zones_geographic.qml", "zones.gpkg", "colours.tif", "regions",
-            *(f"figures/{name}.png" for name in FIGURES), "report.html",
+            *(f"figures/{name}.png" for name in FIGURES),
+            "cards.csv", "curves.csv", "graph.graphml", "graph.json", "report.html",
         ),
         version=2,
     ),
