@@ -123,7 +123,6 @@ def test_an_edited_name_survives_overwrite(copy, scenes):
     assert "upland &lt;pasture&gt; &amp; moor" in (copy / "report.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.xfail(strict=True, reason="the digest of publish is taken before analyse moves names to other zones")
 def test_a_run_in_which_names_move_to_other_zones_is_done_when_it_ends(copy):
     before = labels(copy)
     rename(copy, 3)

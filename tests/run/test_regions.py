@@ -143,7 +143,6 @@ def test_a_truth_that_covers_one_region_scores_its_tiles_alone(run, home):
     assert metrics["n_labelled_tiles"] == int((own > 0).sum()) == int((truth > 0).sum()) > 0
 
 
-@pytest.mark.xfail(strict=True, reason="evaluate reads a truth on the joined grid, which lies nowhere")
 def test_evaluate_takes_a_truth_that_covers_one_region(run, home, capsys):
     capsys.readouterr()
     assert run_command(["evaluate", str(run), "--truth", str(home / "west/truth/truth.tif")]) == 0

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from taxoscape.analysis.agreement import agreement
-from taxoscape.contracts import check_zones
-from taxoscape.cube.labels import read_labels_on_grid
 from taxoscape.errors import InputError, RunFolderError
+from taxoscape.run.baselines import read_baselines
 from taxoscape.run.folder import RunFolder
+from taxoscape.run.reading import Reading
 from taxoscape.run.request import read_run
-from taxoscape.run.store import read_dataset
 from taxoscape.run.table import digests
 
 
@@ -31,7 +30,7 @@ def evaluate_run(folder: RunFolder, truth: str | Path, *, min_share: float = 0.5
     Returns
     -------
     ``nmi``, ``ari``, ``purity``, ``n_tiles`` (tiles with a zone and a label), ``min_share``; and, where the run was
-    refined, the same of P^g under ``geographic``.
+    refined, the same of P^g under ``geographic``, and of each baseline that the run has under ``baselines``.
 
     Raises
     ------
@@ -42,7 +41,6 @@ def evaluate_run(folder: RunFolder, truth: str | Path, *, min_share: float = 0.5
     """
     if not 0 <= min_share <= 1:
         raise InputError(f"--min-share is a share between 0 and 1, not {min_share}")
-    refined, geographic = folder / "partition.zarr", folder / "partition_geographic.zarr"
     settings, _, inputs = read_run(folder)
     current = digests(settings, inputs)
     for stage in ("cluster", "refine"):
@@ -52,9 +50,12 @@ def evaluate_run(folder: RunFolder, truth: str | Path, *, min_share: float = 0.5
                 f"{folder.path} has no zones of its present settings ({stage}: {fault}): run  taxoscape run "
                 f"{folder / 'run.toml'}"
             )
-    last = read_dataset(refined if refined.exists() else geographic)
-    labels = read_labels_on_grid(truth, check_zones(last), min_share=min_share)
-    result: dict[str, Any] = {**agreement(last["labels"].to_numpy(), labels), "min_share": min_share}
-    if refined.exists():
-        result["geographic"] = agreement(read_dataset(geographic)["labels"].to_numpy(), labels)
-    return result
+    reading = Reading(folder, settings)
+    labels = reading.truth(truth, min_share=min_share)
+    result: dict[str, Any] = {**agreement(reading.labels, labels), "min_share": min_share}
+    if reading.geographic is not None:
+        result["geographic"] = agreement(reading.geographic[1]["labels"].to_numpy(), labels)
+    others = read_baselines(folder) if folder.is_done("baselines", current["baselines"]) else []
+    known = labels != 0
+    found = {row.name: agreement(other, labels) for row, other in others if ((other > 0) & known).any()}
+    return {**result, "baselines": found} if found else result

@@ -26,7 +26,7 @@ from taxoscape.run.outcome import Context
 from taxoscape.run.prepare import refuse_impossible
 from taxoscape.run.request import OTHER_KEYS, Explicit, read_run, with_paths
 from taxoscape.run.results import open_cube
-from taxoscape.run.table import COMMANDS, STAGES, Stage, before, check_owned, digests, done_with, needs_of
+from taxoscape.run.table import COMMANDS, STAGES, Stage, before, check_owned, digests, done_with, needs_of, stage_named
 from taxoscape.run.work import WORK
 
 log = logging.getLogger("taxoscape")
@@ -67,11 +67,12 @@ def advance(folder: RunFolder, names: Sequence[str] = COMMANDS, *, track: Track 
     """
     with folder.locked():
         settings, scenes, inputs = read_run(folder)
-        current = digests(settings, inputs)
         wanted = done_with(names, settings)
         with _logging_to(folder / LOG_FILE), _threads(settings.run.threads):
             for stage in STAGES:
                 if stage.name in wanted:
+                    settings, scenes, inputs = read_run(folder)  # a stage may move the names that a later one reads
+                    current = digests(settings, inputs)
                     _refuse_unmet(folder, stage, settings, current)
                     _do(folder, stage, current[stage.name], settings, scenes, track)
 
@@ -96,7 +97,7 @@ def change(folder: RunFolder, name: str, explicit: Explicit) -> None:
             document.setdefault(section, {}).update(values)
         sections = {key: value for key, value in document.items() if key not in OTHER_KEYS}
         settings = from_dict(with_paths(sections, lambda path: os.path.normpath(base / path)))
-        if (folder / "cube.json").exists() or (folder / "cube.zarr").exists():
+        if any((folder / made).exists() for made in stage_named("cube").outputs):
             cube = open_cube(folder)
             refuse_impossible(settings, Lattice.of(cube), tuple(str(band) for band in cube["band"].to_numpy()))
         document.update(to_dict(from_dict(sections)))
@@ -132,7 +133,8 @@ def status_text(folder: RunFolder) -> str:
     lines = []
     for row in status(folder):
         seconds = "" if row["seconds"] is None else f"{row['seconds']:.1f} s"
-        lines.append(f"{row['name']:<11}{seconds:>10}  {row['state']}")
+        why = row["notes"].get("reason") or row["notes"].get("left_out")
+        lines.append(f"{row['name']:<11}{seconds:>10}  {row['state']}" + (f": {why}" if why else ""))
     settings, _, inputs = read_run(folder)
     lines.append(f"{len(inputs)} scenes; settings other than the default:")
     lines += [

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from taxoscape.analysis.centroids import seen_centroids
 from taxoscape.analysis.regions import RegionPartition, region_partitions
 from taxoscape.config import Settings
 from taxoscape.cube.joined import split
@@ -76,7 +77,7 @@ def write_run_report(folder: RunFolder, settings: Settings, *, scores: Scores) -
 def _drawing(folder: RunFolder, settings: Settings, track: Track) -> Drawing:
     reading = Reading(folder, settings)
     colours = series_colours(reading.series, rng=settings.run.seed)
-    palette = zone_colours(reading.zones["centroids"].to_numpy(), colours).rgb
+    palette = zone_colours(seen_centroids(reading.zones), colours).rgb
     names = current_names(folder, reading.k)
     regions = _regions(reading, settings, track)
     table = overall_table(regions, palette, names) if regions else zone_table(

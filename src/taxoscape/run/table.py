@@ -181,13 +181,19 @@ def digests(settings: Settings, inputs: Inputs) -> dict[str, str]:
             {
                 "stage": stage.name,
                 "version": stage.version,
-                "settings": {key: _pick(values, key) for key in (*stage.own, *stage.also)},
+                "settings": {key: _pick(values, key) for key in _told_by(stage, settings)},
                 "needs": {need: result[need] for need in needs_of(stage, settings)},
                 "inputs": dated if stage.name == "cube" else [],
                 "files": inputs.others.get(stage.name, {}),
             }
         )
     return result
+
+
+def _told_by(stage: Stage, settings: Settings) -> tuple[str, ...]:
+    """Return the settings that a stage's result depends on: evidence that chooses is made whether asked for or not."""
+    keys = (*stage.own, *stage.also)
+    return tuple(key for key in keys if settings.zones.zones != "auto" or key != "analysis.evidence")
 
 
 def check_owned(command: str, explicit: Mapping[str, Mapping[str, Any]]) -> None:

@@ -15,6 +15,7 @@ from taxoscape.cube.lazy import lazy_cube
 from taxoscape.cube.planned import can_read_in_place
 from taxoscape.cube.pointer import write_pointer
 from taxoscape.cube.store import write_cube
+from taxoscape.cube.wording import counted
 from taxoscape.errors import InputError
 from taxoscape.grid import Grid, Lattice
 from taxoscape.run.baselines import make_baselines
@@ -42,9 +43,10 @@ def make_cube(context: Context) -> Outcome:
     _, _, inputs = read_run(context.folder)
     plans = plan_all(context.scenes, read_regions(context.folder), context.settings)
     times, bands, height, width = plans.first.shape
-    summary = f"{times} dates × {bands} bands × {height} × {width} px"
+    summary = f"{counted(times, 'date')} × {counted(bands, 'band')}"
     if ONLY not in plans.by_region:
-        name, summary = CUBES, f"{len(plans.by_region)} regions, {times} dates × {bands} bands"
+        name = CUBES
+        summary = f"{counted(len(plans.by_region), 'region')}, {summary}"
         write_cubes(context.folder / name, plans, inputs, context.track)
     elif can_read_in_place(plans.first):
         name = "cube.json"
@@ -52,7 +54,9 @@ def make_cube(context: Context) -> Outcome:
     else:
         name = "cube.zarr"
         write_cube(lazy_cube(plans.first), context.folder / name, overwrite=True, track=context.track)
-    return Outcome(outputs=(name,), summary=summary, notes={"skipped": [list(entry) for entry in plans.skipped]})
+    size = "" if name == CUBES else f" × {height} × {width} px"
+    skipped = [list(entry) for entry in plans.skipped]
+    return Outcome(outputs=(name,), summary=summary + size, notes={"skipped": skipped})
 
 
 def train(context: Context) -> Outcome:
@@ -152,8 +156,9 @@ def cluster_geographic(context: Context) -> Outcome:
         track=context.track,
     )
     write_dataset(context.folder / name, zones)
-    left_out = int((zones["labels"] == 0).sum())
-    summary = f"{zones.sizes['zone']} zones" + (f"; {left_out} tiles have no data on any date" if left_out else "")
+    left_out = int((zones["labels"] == 0).sum()) if not read_regions(context.folder) else 0  # gaps are no tiles
+    empty = f"; {left_out} tiles have no data on any date" if left_out else ""
+    summary = counted(zones.sizes["zone"], "zone") + empty
     return Outcome(
         outputs=(name,), summary=summary, notes={"n_clusters": zones.sizes["zone"], "tiles_without_data": left_out}
     )
@@ -225,7 +230,8 @@ def refine(context: Context) -> Outcome:
     write_dataset(folder / "partition.zarr", refined)
     move(context.work / "series.zarr", folder / "series.zarr")
     move(unfinished, folder / "encoder.safetensors")
-    moved = float((refined["labels"].to_numpy() != zones["labels"].to_numpy()).mean())
+    placed = zones["labels"].to_numpy() > 0
+    moved = float((refined["labels"].to_numpy() != zones["labels"].to_numpy())[placed].mean())
     return Outcome(
         outputs=("encoder.safetensors", "series.zarr", "partition.zarr"),
         summary=f"{moved:.1%} of the tiles changed their zone",
