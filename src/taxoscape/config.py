@@ -131,6 +131,8 @@ class RefineSettings:
     """Peak step size of Adam."""
     core_share: Annotated[float, Field(gt=0, le=1), BeforeValidator(_no_switch)] = 0.7
     """Share of each zone's tiles, those least torn between zones, that the triplets are drawn from."""
+    blend: Share = 0.5
+    """Share of the refined weights in those of f^c; the rest are those of f^g."""
 
     def per_date(self, n_times: int, first: EncoderSettings) -> int:
         """Return the triplets to draw on each of ``n_times`` dates, after the ``first`` training."""
@@ -209,7 +211,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "network": "tilenet", "n_features": 512, "loss": "triplet", "triplets": 100_000, "neighbourhood_px": 100,
             "epochs": 50, "batch_size": 50, "learning_rate": 1e-3, "margin": 50.0, "norm_penalty": 0.01,
         },
-        "refine": {"triplets_per_date": PAPER_PER_DATE, "epochs": 5, "learning_rate": 1e-3, "core_share": 1.0},
+        "refine": {"triplets_per_date": PAPER_PER_DATE, "epochs": 5, "learning_rate": 1e-3, "core_share": 1.0, "blend": 1.0},
     },
 }  # fmt: skip
 """Settings by preset; ``paper`` follows the prototype (METHOD), ``fast`` is what the defaults above say."""

@@ -7,19 +7,23 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 from taxoscape.config import PRESETS, EncoderSettings, RefineSettings
 from taxoscape.embedding.fit import (
     CollapseWarning,
+    blended,
     collapse_of,
     encoder_from,
     refine_encoder,
     refinement_settings,
     train_encoder,
+    untrained,
 )
 from taxoscape.embedding.tiles import TileReader
 from taxoscape.errors import InputError
+from taxoscape.testing.region import Region, region_cube
 from tests.builders import a_grid
 from tests.embedding.conftest import SMALL
 from tests.embedding.cubes import a_cube, noise
@@ -159,3 +163,16 @@ def test_the_number_of_triplets_for_refinement_is_shared_among_the_dates() -> No
     assert RefineSettings().per_date(63, EncoderSettings()) * 63 == pytest.approx(4000, rel=0.02)
     assert RefineSettings(triplets_per_date=7).per_date(63, EncoderSettings()) == 7
     assert RefineSettings().per_date(20, EncoderSettings(loss="triplet", triplets=100_000)) == 100  # as the paper does
+
+
+def test_a_blended_encoder_lies_between_the_two_it_is_made_of():
+    cube = region_cube(Region(seed=1, height=60, width=60, n_zones=2, dates=1))
+    first, second = (untrained(cube, network="fast", tile_size=10, rng=seed) for seed in (0, 1))
+    half = blended(first, second, 0.5)
+    for name, tensor in half.network.state_dict().items():
+        old, new = first.network.state_dict()[name], second.network.state_dict()[name]
+        want = (old + new) / 2 if tensor.is_floating_point() else new
+        assert torch.allclose(tensor, want, atol=1e-7), name
+    assert blended(first, second, 1.0) is second
+    tiles = np.random.default_rng(0).integers(0, 255, (3, 3, 10, 10)).astype(np.uint8)
+    assert np.array_equal(blended(first, second, 0.0).embed(tiles), first.embed(tiles))

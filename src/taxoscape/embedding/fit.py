@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from taxoscape.config import TRAINING_FREE, EncoderSettings, RefineSettings
 from taxoscape.embedding.encoder import Encoder, Recipe
@@ -184,6 +185,34 @@ def encoder_from(state: TrainState) -> Encoder:
     network.zero_grad(set_to_none=True)
     training: dict[str, Any] = {"steps": state.step, "loss": state.loss, "seed": state.task["seed"]}
     return Encoder(state.recipe, network, {"settings": state.task["settings"], "training": training})
+
+
+def blended(first: Encoder, refined: Encoder, share: float) -> Encoder:
+    """Return the encoder half way, or another share of the way, from one to what further training made of it.
+
+    Parameters
+    ----------
+    first, refined
+        f^g, and what was trained on from it.
+    share
+        Share of the refined weights in the new ones, 0…1; so for the statistics of batch norms.
+
+    Notes
+    -----
+    Source: Wortsman et al., *Robust fine-tuning of zero-shot models*, CVPR 2022: weights between those before and
+    after a fine-tuning keep what both know. Refinement learns from zones that are partly wrong; half of it keeps more
+    of the gain than of the error. METHOD step 6 takes the refined weights whole, as the preset ``paper`` does.
+    """
+    if share >= 1:
+        return refined
+    network = copy.deepcopy(refined.network)
+    old, new = first.network.state_dict(), refined.network.state_dict()
+    mixed = {
+        name: torch.lerp(old[name].to(tensor), tensor, share) if tensor.is_floating_point() else tensor
+        for name, tensor in new.items()
+    }
+    network.load_state_dict(mixed)
+    return Encoder(refined.recipe, network, {**refined.metadata, "blend": share})
 
 
 def judge(encoder: Encoder, reader: TileReader, *, seed: int, min_valid: float = 0.5) -> Encoder:

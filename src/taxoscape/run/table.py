@@ -85,7 +85,7 @@ STAGES: tuple[Stage, ...] = (
         own=("refine",),
         also=("run.seed", "encoder", "zones.starts"),
         outputs=("encoder.safetensors", "series.zarr", "partition.zarr"),
-        version=2,
+        version=3,
     ),
     Stage(
         name="baselines",

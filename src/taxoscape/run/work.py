@@ -174,6 +174,7 @@ def refine(context: Context) -> Outcome:
     """Train f^c with the zones as neighbourhoods, encode and cluster again: P^c. Nothing with ``--no-refine``."""
     from taxoscape.embedding.encoder import load_encoder
     from taxoscape.embedding.fit import (
+        blended,
         encoder_from,
         judge,
         refine_encoder,
@@ -213,7 +214,8 @@ def refine(context: Context) -> Outcome:
             track=context.track,
             label="training on zones",
         )  # fmt: skip
-        judge(encoder_from(state), reader, seed=seed, min_valid=settings.grid.min_valid).save(unfinished)
+        trained = blended(first, encoder_from(state), settings.refine.blend)
+        judge(trained, reader, seed=seed, min_valid=settings.grid.min_valid).save(unfinished)
     encoder = load_encoder(unfinished, device=settings.run.device)
     encode_to_end(
         reader,

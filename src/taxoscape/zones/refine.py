@@ -17,6 +17,7 @@ from taxoscape.config import RefineSettings
 from taxoscape.contracts import check_cube, check_zones
 from taxoscape.embedding.encoding import encode
 from taxoscape.embedding.fit import (
+    blended,
     encoder_from,
     judge,
     refine_encoder,
@@ -149,8 +150,9 @@ def refine(
     Notes
     -----
     Source: METHOD steps 5 and 6. How we differ: the distant tile is the one drawn, from another zone on the same date,
-    where the prototype's loader put any tile in its place; and triplets are drawn from the core of each zone alone
-    (`core_labels`; the preset ``paper`` draws from all).
+    where the prototype's loader put any tile in its place; triplets are drawn from the core of each zone alone
+    (`core_labels`); and f^c lies half way between f^g and what the training made of it
+    (`taxoscape.embedding.fit.blended`). The preset ``paper`` has neither.
     """
     check_cube(cube)
     grid = check_zones(zones)
@@ -162,7 +164,8 @@ def refine(
     steps = refine_encoder(cube, encoder, grid, labels, counts, refine=settings, rng=seed, device=device)
     (state,) = deque(track(steps, "training on zones", total), maxlen=1)
     min_valid = float(zones.attrs["min_valid"])
-    refined = judge(encoder_from(state), as_reader(cube, grid.tile_size), seed=seed, min_valid=min_valid)
+    trained = blended(encoder, encoder_from(state), settings.blend)
+    refined = judge(trained, as_reader(cube, grid.tile_size), seed=seed, min_valid=min_valid)
     series = encode(cube, refined, grid=grid, min_valid=min_valid, track=track)
     return Refined(
         encoder=refined, series=series, zones=cluster_again(series, zones, starts=starts, rng=seed, track=track)
