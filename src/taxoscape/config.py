@@ -211,7 +211,9 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "network": "tilenet", "n_features": 512, "loss": "triplet", "triplets": 100_000, "neighbourhood_px": 100,
             "epochs": 50, "batch_size": 50, "learning_rate": 1e-3, "margin": 50.0, "norm_penalty": 0.01,
         },
-        "refine": {"triplets_per_date": PAPER_PER_DATE, "epochs": 5, "learning_rate": 1e-3, "core_share": 1.0, "blend": 1.0},
+        "refine": {
+            "triplets_per_date": PAPER_PER_DATE, "epochs": 5, "learning_rate": 1e-3, "core_share": 1.0, "blend": 1.0,
+        },
     },
 }  # fmt: skip
 """Settings by preset; ``paper`` follows the prototype (METHOD), ``fast`` is what the defaults above say."""

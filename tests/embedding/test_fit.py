@@ -168,6 +168,7 @@ def test_the_number_of_triplets_for_refinement_is_shared_among_the_dates() -> No
 def test_a_blended_encoder_lies_between_the_two_it_is_made_of():
     cube = region_cube(Region(seed=1, height=60, width=60, n_zones=2, dates=1))
     first, second = (untrained(cube, network="fast", tile_size=10, rng=seed) for seed in (0, 1))
+    second = replace(second, recipe=first.recipe)  # as training keeps it
     half = blended(first, second, 0.5)
     for name, tensor in half.network.state_dict().items():
         old, new = first.network.state_dict()[name], second.network.state_dict()[name]
