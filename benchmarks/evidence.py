@@ -31,7 +31,7 @@ from child import measured
 HERE = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("TAXOSCAPE_REAL_DATA") or HERE.parents[1] / "shared" / "data").resolve()
 RESULTS = HERE / "results" / "evidence.json"
-DOCS = HERE.parent / "docs" / "evidence.md"
+DOCS, README = HERE.parent / "docs" / "evidence.md", HERE.parent / "README.md"
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 REAL = {
     "netherlands": (
@@ -157,12 +157,12 @@ def document(rows: list[dict[str, Any]]) -> str:
     return "\n\n".join(parts)
 
 
-def write_docs(text: str) -> None:
-    """Put the tables between the marks in the documentation."""
-    page = DOCS.read_text(encoding="utf-8")
+def write_docs(path: Path, text: str) -> None:
+    """Put tables between the marks in a page of the documentation."""
+    page = path.read_text(encoding="utf-8")
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
-    DOCS.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
 
 
 def main() -> None:
@@ -188,7 +188,10 @@ def main() -> None:
             print(json.dumps({name: new[name] for name in ("case", "seed", "seconds", "peak_gib")}), flush=True)
     text = document(rows)
     print(text)
-    write_docs(text)
+    write_docs(DOCS, text)
+    own = [row for row in rows if row["case"] == "built-in"]
+    if own:
+        write_docs(README, by_seed(own))
 
 
 if __name__ == "__main__":

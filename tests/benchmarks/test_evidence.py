@@ -52,11 +52,10 @@ def test_the_means_over_the_seeds_are_in_the_last_row(evidence):
     assert evidence.by_seed(told).splitlines()[-1] == "| mean | **0.550** | **0.800** | **0.800** |"
 
 
-def test_the_tables_go_between_the_marks_of_the_page(evidence, monkeypatch, tmp_path):
+def test_the_tables_go_between_the_marks_of_the_page(evidence, tmp_path):
     page = tmp_path / "page.md"
     page.write_text(f"before\n{evidence.BEGIN}\nold\n{evidence.END}\nafter\n")
-    monkeypatch.setattr(evidence, "DOCS", page)
-    evidence.write_docs("new")
+    evidence.write_docs(page, "new")
     assert page.read_text() == f"before\n{evidence.BEGIN}\nnew\n{evidence.END}\nafter\n"
 
 

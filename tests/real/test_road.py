@@ -14,7 +14,7 @@ from taxoscape.run.folder import RunFolder
 from taxoscape.run.pipeline import status
 
 QUICK = ["--triplets", "1500", "--epochs", "2", "--threads", "1", "--quiet"]
-"""A training that takes seconds. What the default reaches is measured by benchmarks/real.py."""
+"""A training that takes seconds. What the default reaches is measured by benchmarks/evidence.py."""
 
 
 def run(scenes: Path, out: Path, tile_size: int, zones: int) -> Path:
