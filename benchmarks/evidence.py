@@ -45,8 +45,8 @@ REAL = {
 """Scenes, truth, tile size, zones, min_share."""
 TITLES = {
     "built-in": "Built-in region (generator {version}), 1 600 tiles of 50 px, 8 dates, 3 bands, 8 zones",
-    "netherlands": "Netherlands: Sentinel-2 NDVI, {tiles} tiles of 10 px, 63 dates, 6 crop groups",
-    "lombardy": "Lombardy: MODIS NDVI, {tiles} tiles of 8 px, 67 dates, 8 groups of land cover",
+    "netherlands": "Netherlands: Sentinel-2 NDVI, {tiles} labelled tiles of 10 px, 6 crop groups",
+    "lombardy": "Lombardy: MODIS NDVI, {tiles} labelled tiles of 8 px, 8 groups of land cover",
 }
 COLUMNS = (
     ("nmi", "NMI"), ("ari", "ARI"), ("purity", "purity"), ("stability_ari", "stability"),

@@ -17,8 +17,8 @@ QUICK = ["--triplets", "1500", "--epochs", "2", "--threads", "1", "--quiet"]
 """A training that takes seconds. What the default reaches is measured by benchmarks/evidence.py."""
 
 
-def run(scenes: Path, out: Path, tile_size: int, zones: int) -> Path:
-    options = ["--tile-size", str(tile_size), "--zones", str(zones), *QUICK]
+def run(scenes: Path, out: Path, tile_size: int, zones: int, *more: str) -> Path:
+    options = ["--tile-size", str(tile_size), "--zones", str(zones), *QUICK, *more]
     assert run_command(["run", str(scenes), "--out", str(out), *options]) == 0
     return out
 
@@ -51,6 +51,7 @@ def test_the_whole_job_runs(scenes, tile_size, zones, grid, data, tmp_path) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize(
     ("scenes", "truth", "tile_size", "zones", "share", "scored", "floor"),
     [
@@ -65,7 +66,7 @@ def test_the_whole_job_runs(scenes, tile_size, zones, grid, data, tmp_path) -> N
 def test_zones_agree_with_labels_they_have_never_seen(
     scenes, truth, tile_size, zones, share, scored, floor, data, tmp_path, capsys
 ) -> None:
-    out = run(data / scenes, tmp_path / "run", tile_size, zones)
+    out = run(data / scenes, tmp_path / "run", tile_size, zones, "--no-evidence")
     capsys.readouterr()
     assert run_command(["evaluate", str(out), "--truth", str(data / truth), "--min-share", str(share)]) == 0
     found = json.loads(capsys.readouterr().out)
