@@ -104,8 +104,10 @@ def table(rows: list[dict[str, Any]]) -> str:
             continue
         cells = " | ".join(shown(name, mean(found, name)) for name, _ in COLUMNS)
         name = found[0]["name"]
-        wins = sum((value(row, name, "nmi") or 0) > (plain[row["seed"]] or 0) for row in rows)
-        lines.append(f"| {method} | {cells} | {'' if name == 'means' else f'{wins} of {len(rows)}'} |")
+        having = [row for row in rows if value(row, name, "nmi") is not None]
+        wins = sum((value(row, name, "nmi") or 0) > (plain[row["seed"]] or 0) for row in having)
+        told = method if len(having) == len(rows) else f"{method} ({len(having)} of {len(rows)} seeds)"
+        lines.append(f"| {told} | {cells} | {'' if name == 'means' else f'{wins} of {len(having)}'} |")
     return "\n".join(lines)
 
 
