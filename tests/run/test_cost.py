@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import time
+import warnings
 
+import numpy as np
 import pytest
 
 from taxoscape.config import resolve
@@ -116,3 +118,18 @@ def test_a_slow_machine_is_measured_on_one_step_and_a_quick_one_on_four():
     assert len(done) == 1
     cost._fastest(lambda: done.append(1))
     assert len(done) == 5
+
+
+@pytest.mark.parametrize(("dtype", "bands", "told"), [("uint8", 3, False), ("uint16", 3, True), ("uint8", 4, True)])
+def test_the_papers_network_on_other_than_three_bands_of_8_bits_is_told(monkeypatch, dtype, bands, told):
+    from taxoscape.run import work
+    from tests.embedding.cubes import a_cube
+
+    monkeypatch.setattr(cost, "announce", lambda *_, **__: "")
+    cube = a_cube(np.zeros((1, bands, 120, 120), dtype))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        work._announce(cube, resolve({}, "paper"))
+        work._announce(cube, resolve({"grid": {"tile_size": 10}}))  # the fast network takes any
+    assert len(caught) == int(told)
+    assert not told or "3 bands of 8 bits" in str(caught[0].message)

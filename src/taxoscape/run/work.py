@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+import numpy as np
 
 from taxoscape.analysis.baselines import tile_statistics
 from taxoscape.config import TRAINING_FREE, Settings
@@ -273,6 +276,14 @@ def _announce(cube: xr.DataArray, settings: Settings) -> None:
     told = announce(settings, n_tiles=grid.n_tiles, n_times=cube.sizes["time"], n_bands=cube.sizes["band"])
     if told:
         log.info("%-8s %s", "train", told)
+    own = settings.encoder
+    if own.encoder == "tile2vec" and own.network == "tilenet" and (cube.dtype != np.uint8 or cube.sizes["band"] != 3):
+        have = f"{counted(cube.sizes['band'], 'band')} of {cube.dtype}"
+        warnings.warn(
+            f"the paper's network was made for 3 bands of 8 bits, these scenes have {have}: values that are not 8-bit "
+            "are standardised instead of divided by 255",
+            stacklevel=2,
+        )
 
 
 def _take_encoder(path: Path, cube: xr.DataArray, settings: Settings, target: Path) -> Outcome:
