@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from taxoscape.embedding.encoder import Encoder
+    from taxoscape.embedding.tiles import TileReader
+    from taxoscape.embedding.triplets import Triplets
     from taxoscape.zones.evidence import Evidence
 
 log = logging.getLogger("taxoscape")
@@ -177,18 +179,13 @@ def refine(context: Context) -> Outcome:
     """Train f^c with the zones as neighbourhoods, encode and cluster again: P^c. Nothing with ``--no-refine``."""
     from taxoscape.embedding.encoder import load_encoder
     from taxoscape.embedding.fit import (
-        blended,
-        encoder_from,
-        judge,
-        refine_encoder,
         refinement_settings,
         refinement_triplets,
         untrainable,
     )
     from taxoscape.embedding.tiles import TileReader
-    from taxoscape.embedding.training import total_steps
     from taxoscape.embedding.triplets import nothing_to_refine
-    from taxoscape.run.resume import encode_to_end, move, train_to_end
+    from taxoscape.run.resume import encode_to_end, move
     from taxoscape.zones.refine import cluster_again, core_labels
 
     folder, settings, seed = context.folder, context.settings, context.settings.run.seed
@@ -204,21 +201,11 @@ def refine(context: Context) -> Outcome:
     labels, counts = core_labels(zones, settings.refine.core_share), zones["counts"].to_numpy()
     unfinished = context.work / "encoder.safetensors"
     if not unfinished.exists():
-        training = refinement_settings(first, None, settings.refine)
-        triplets = refinement_triplets(grid, labels, counts, settings=training, refine=settings.refine, rng=seed)
-        state = train_to_end(
-            lambda state: refine_encoder(
-                reader, first, grid, labels, counts, refine=settings.refine, rng=seed, state=state,
-                device=str(settings.run.device),
-            ),
-            total_steps(triplets, training),
-            context.work / "state.safetensors",
-            device=settings.run.device,
-            track=context.track,
-            label="training on zones",
+        triplets = refinement_triplets(
+            grid, labels, counts, settings=refinement_settings(first, None, settings.refine), refine=settings.refine,
+            rng=seed,
         )  # fmt: skip
-        trained = blended(first, encoder_from(state), settings.refine.blend)
-        judge(trained, reader, seed=seed, min_valid=settings.grid.min_valid).save(unfinished)
+        _train_on_zones(context, first, reader, triplets).save(unfinished)
     encoder = load_encoder(unfinished, device=settings.run.device)
     encode_to_end(
         reader,
@@ -242,6 +229,27 @@ def refine(context: Context) -> Outcome:
         summary=f"{moved:.1%} of the tiles changed their zone",
         notes={"moved_share": moved},
     )
+
+
+def _train_on_zones(context: Context, first: Encoder, reader: TileReader, triplets: Triplets) -> Encoder:
+    """Return f^c: f^g trained on with triplets from zones, blended, and judged."""
+    from taxoscape.embedding.fit import blended, encoder_from, judge, refinement_settings
+    from taxoscape.embedding.training import total_steps
+    from taxoscape.embedding.training import train as train_steps
+    from taxoscape.run.resume import train_to_end
+
+    settings, seed, device = context.settings, context.settings.run.seed, str(context.settings.run.device)
+    training = refinement_settings(first, None, settings.refine)
+    state = train_to_end(
+        lambda state: train_steps(reader, triplets, training, rng=seed, start=first, state=state, device=device),
+        total_steps(triplets, training),
+        context.work / "state.safetensors",
+        device=settings.run.device,
+        track=context.track,
+        label="training on zones",
+    )
+    trained = blended(first, encoder_from(state), settings.refine.blend)
+    return judge(trained, reader, seed=seed, min_valid=settings.grid.min_valid)
 
 
 def publish(context: Context) -> Outcome:
