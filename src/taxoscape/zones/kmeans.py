@@ -266,5 +266,5 @@ def _refuse_too_many(k: int, matrix: Float32) -> None:
     if different < k:
         raise InputError(
             f"{k} zones were asked for, but the tiles have only {different} different series: lower --zones, or look "
-            "whether the scenes are constant"
+            "whether the scenes are constant, or the tiles seen on too few dates to tell them apart"
         )
