@@ -1,14 +1,17 @@
 import tempfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import shapely
+from affine import Affine
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from pyproj import Transformer
 
-from taxoscape.cube.layers import parse_layer, read_layer
+from taxoscape.cube.layers import check_layer, parse_layer, read_layer
 from taxoscape.errors import InputError
 from taxoscape.grid import Grid
 
@@ -244,8 +247,14 @@ GRID = Grid.over(lattice_of(4, 6), tile_size=2)
     ],
 )
 def test_a_raster_that_is_no_layer_is_refused(tmp_path, write, pixels, options, kind, message) -> None:
+    path = write(tmp_path / "a.tif", pixels, **options)
     with pytest.raises(InputError, match=message):
-        read_layer(write(tmp_path / "a.tif", pixels, **options), GRID, name="a", kind=kind)
+        read_layer(path, GRID, name="a", kind=kind)
+    if message in ("other than whole numbers", "holds no data there"):  # only pixels tell
+        check_layer(path, [GRID], name="a")
+    else:
+        with pytest.raises(InputError, match=message):
+            check_layer(path, [GRID], name="a")
 
 
 @pytest.mark.parametrize(
@@ -262,6 +271,32 @@ def test_a_vector_that_is_no_layer_is_refused(tmp_path, squares, columns, option
     path = write_polygons(tmp_path / "a.gpkg", squares, columns, **options)
     with pytest.raises(InputError, match=message):
         read_layer(path, GRID, name="a")
+    if message != "needs polygons":  # of points in a file of any geometry the first one tells
+        with pytest.raises(InputError, match=message):
+            check_layer(path, [GRID], name="a")
+
+
+def test_a_layer_is_of_use_where_it_reaches_one_of_several_regions(tmp_path, write) -> None:
+    far = Grid.over(replace(lattice_of(4, 6), x0=200_000.0), tile_size=2)
+    raster = write(tmp_path / "a.tif", np.ones((4, 6), "uint8"))
+    polygons = write_polygons(tmp_path / "a.gpkg", TWO, {"v": ["a", "b"]})
+    for path in (raster, polygons):
+        check_layer(path, [far, GRID], name="a")
+        with pytest.raises(InputError, match="does not overlap the region"):
+            check_layer(path, [far], name="a")
+
+
+def test_a_layer_in_degrees_is_found_to_overlap(tmp_path, write) -> None:
+    x, y = Transformer.from_crs(GRID.lattice.crs, 4326, always_xy=True).transform(GRID.lattice.x0, GRID.lattice.y0)
+    cell = 1e-5  # about a metre, so that only the corner of the region is covered
+    for shift, there in ((0, True), (-20 * cell, False)):
+        place = Affine(cell, 0, x + shift - 5 * cell, 0, -cell, y + 5 * cell)
+        path = write(tmp_path / f"{there}.tif", np.ones((15, 15), "uint8"), crs=4326, transform=place)
+        if there:
+            check_layer(path, [GRID], name="a")
+        else:
+            with pytest.raises(InputError, match="does not overlap"):
+                check_layer(path, [GRID], name="a")
 
 
 def test_files_that_are_no_layers_are_refused(tmp_path, write) -> None:

@@ -23,11 +23,10 @@ from taxoscape.embedding.features import (
     sample_tiles,
     whiten,
 )
-from taxoscape.embedding.fit import CollapseWarning, refine_encoder, train_encoder, untrained
+from taxoscape.embedding.fit import CollapseWarning, refinement_settings, train_encoder, untrained
 from taxoscape.embedding.networks import build_network
 from taxoscape.embedding.tiles import TileReader
 from taxoscape.errors import InputError
-from tests.builders import a_grid
 from tests.embedding.cubes import a_cube, noise
 
 STATS, RCF = EncoderSettings(encoder="stats"), EncoderSettings(encoder="rcf", filters=6)
@@ -314,9 +313,7 @@ def test_a_length_that_a_fixed_network_cannot_have_is_refused(name: str, n_featu
 def test_there_is_nothing_to_refine(settings: EncoderSettings, cube: xr.DataArray) -> None:
     encoder = fit_features(cube, tile_size=8, settings=settings)
     with pytest.raises(InputError, match=f"'{settings.encoder}' has nothing to train.*--encoder tile2vec"):
-        refine_encoder(
-            cube, encoder, a_grid(5, 7, 8), np.arange(35) % 3 + 1, np.ones((35, 3), bool), refine=RefineSettings()
-        )
+        refinement_settings(encoder, None, RefineSettings())
 
 
 @pytest.mark.parametrize(("network", "length"), [("fast", 64), ("tilenet", 512)])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -11,17 +12,19 @@ import torch
 import xarray as xr
 
 from taxoscape.config import PRESETS, EncoderSettings, RefineSettings
+from taxoscape.embedding.encoder import Encoder
 from taxoscape.embedding.fit import (
     CollapseWarning,
     blended,
     collapse_of,
     encoder_from,
-    refine_encoder,
     refinement_settings,
+    refinement_triplets,
     train_encoder,
     untrained,
 )
 from taxoscape.embedding.tiles import TileReader
+from taxoscape.embedding.training import TrainState, train
 from taxoscape.errors import InputError
 from taxoscape.testing.region import Region, region_cube
 from tests.builders import a_grid
@@ -87,13 +90,23 @@ def test_a_region_without_distant_tiles_is_refused() -> None:
         train_encoder(a_cube(noise(1, 1, 15, 15)), tile_size=8, settings=SMALL)
 
 
+def refined_states(
+    cube: xr.DataArray, encoder: Encoder, labels: np.ndarray, refine: RefineSettings, state: TrainState | None = None
+) -> Iterator[TrainState]:
+    """Yield the states of the second training on a grid of 5 × 7 tiles of 8 px, all seen on 3 dates."""
+    settings = refinement_settings(encoder, None, refine)
+    triplets = refinement_triplets(
+        a_grid(5, 7, 8), labels, np.ones((35, 3), bool), settings=settings, refine=refine, rng=3
+    )
+    return train(TileReader(cube, 8), triplets, settings, rng=3, start=encoder, state=state)
+
+
 def test_refinement_trains_an_encoder_further_towards_its_clusters(cube: xr.DataArray) -> None:
     encoder = train_encoder(cube, tile_size=8, settings=SMALL, rng=0)
     grid = a_grid(5, 7, 8)
-    counts = np.ones((35, 3), bool)
     labels = np.arange(35) % 7 // 4 + 1  # the halves of the cube
     refine = RefineSettings(triplets_per_date=60, epochs=6, learning_rate=1e-3)
-    *_, state = refine_encoder(cube, encoder, grid, labels, counts, refine=refine, rng=3)
+    *_, state = refined_states(cube, encoder, labels, refine)
     refined = encoder_from(state)
     assert refined.recipe == encoder.recipe
 
@@ -109,11 +122,11 @@ def test_refinement_trains_an_encoder_further_towards_its_clusters(cube: xr.Data
 
 def test_a_refinement_resumed_equals_an_uninterrupted_one(cube: xr.DataArray) -> None:
     encoder = train_encoder(cube, tile_size=8, settings=SMALL, rng=0)
-    where = (a_grid(5, 7, 8), np.arange(35) % 3 + 1, np.ones((35, 3), bool))
+    labels = np.arange(35) % 3 + 1
     refine = RefineSettings(triplets_per_date=20, epochs=2)
-    *_, whole = refine_encoder(cube, encoder, *where, refine=refine, rng=3)
-    state = type(whole).from_bytes(next(refine_encoder(cube, encoder, *where, refine=refine, rng=3)).to_bytes())
-    *_, resumed = refine_encoder(cube, encoder, *where, refine=refine, rng=3, state=state)
+    *_, whole = refined_states(cube, encoder, labels, refine)
+    state = TrainState.from_bytes(next(refined_states(cube, encoder, labels, refine)).to_bytes())
+    *_, resumed = refined_states(cube, encoder, labels, refine, state)
     assert resumed.to_bytes() == whole.to_bytes()
 
 

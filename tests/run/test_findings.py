@@ -213,6 +213,10 @@ def test_a_layer_given_to_analyse_makes_only_analyse_and_publish_stale(full, dem
     assert set(json.loads((out / "analysis.json").read_text())["associations"]) == {"height"}
     log = (out / "run.log").read_text(encoding="utf-8")
     assert log.count("baselines 6 partitions") == 1
+    assert run_command(["analyse", str(out), "--layer", "none", "--quiet"]) == 0
+    assert json.loads((out / "analysis.json").read_text())["associations"] == {}
+    assert not (out / "layers.zarr").exists()
+    assert "height" not in (out / "run.toml").read_text()
 
 
 def test_a_layer_or_a_truth_whose_file_changed_makes_analyse_stale(full, dem, tmp_path):
@@ -246,6 +250,31 @@ def test_a_layer_or_truth_that_is_not_there_is_refused_at_once(option, part, sce
     assert not (tmp_path / "run" / "run.toml").exists()
     before = (cheap / "run.toml").read_bytes()
     assert run_command(["analyse", str(cheap), *option]) == 2
+    assert part in capsys.readouterr().err
+    assert (cheap / "run.toml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("option", "part"),
+    [
+        ("--layer=a={}/elsewhere.tif", "the layer 'a' tells nothing here"),
+        ("--layer=a={}/placeless.tif", "the layer 'a' has no CRS"),
+        ("--truth={}/elsewhere.tif", "lie beside the region"),
+        ("--truth={}/placeless.tif", "have no georeference"),
+    ],
+)
+def test_a_layer_or_truth_of_no_use_is_refused_at_once(option, part, scenes, cheap, tmp_path, capsys):
+    profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "height": 4, "width": 4}
+    placed = {"crs": "EPSG:32630", "transform": Affine(10, 0, 0, 0, -10, 0)}
+    for name, place in (("elsewhere", placed), ("placeless", {"transform": Affine(10, 0, 9, 0, -10, 9)})):
+        with rasterio.open(tmp_path / f"{name}.tif", "w", **profile, **place) as target:
+            target.write(np.ones((1, 4, 4), "uint8"))
+    option = option.format(tmp_path)
+    assert run_command(["run", str(scenes), "--out", str(tmp_path / "run"), *CHEAP, option]) == 2
+    assert part in capsys.readouterr().err
+    assert not (tmp_path / "run" / "run.toml").exists()
+    before = (cheap / "run.toml").read_bytes()
+    assert run_command(["analyse", str(cheap), option]) == 2
     assert part in capsys.readouterr().err
     assert (cheap / "run.toml").read_bytes() == before
 

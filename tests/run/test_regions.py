@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio.crs import CRS
+from sklearn.metrics import adjusted_rand_score
 
+from taxoscape.analysis.regions import region_partitions
 from taxoscape.cli import run_command
 from taxoscape.cube.labels import read_labels_on_grid
 from taxoscape.run.folder import RunFolder
@@ -116,6 +118,26 @@ def test_areas_are_those_of_the_regions_own_grids_and_none_lies_between_them(run
     reading = Reading(RunFolder(run), settings)
     assert reading.areas_km2[reading.labels > 0] == pytest.approx(0.04, rel=2e-3)
     assert reading.areas_km2[reading.labels == 0].sum() == 0
+
+
+def test_what_each_region_makes_of_itself_is_kept_in_numbers(run):
+    settings, _, _ = read_run(RunFolder(run))
+    reading = Reading(RunFolder(run), settings)
+    kept = json.loads((run / "analysis.json").read_text())["regions"]
+    assert [row["name"] for row in kept] == ["East", "Far West"]
+    made = region_partitions(
+        reading.series, reading.zones, reading.placements, starts=settings.zones.starts, rng=settings.run.seed
+    )
+    for row, found, fresh in zip(kept, reading.regions, made, strict=True):
+        assert row["ari"] == found.ari == pytest.approx(adjusted_rand_score(fresh.overall, fresh.own))
+        np.testing.assert_array_equal(found.own, fresh.own)
+        assert found.to_dict() == fresh.to_dict()
+
+
+def test_a_run_moved_together_with_its_scenes_stays_done(run, home, tmp_path):
+    for name in ("east", "west", "run"):
+        shutil.copytree(home / name, tmp_path / "moved" / name)
+    assert {row["state"] for row in status(RunFolder(tmp_path / "moved/run"))} == {"done"}
 
 
 def test_what_has_no_meaning_on_a_joined_map_is_left_open(run):

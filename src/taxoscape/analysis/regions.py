@@ -8,7 +8,7 @@ other regions explain.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,20 @@ class RegionPartition:
         names = ("name", "n_own_zones", "n_overall_zones", "ari", "nmi", "tiles", "areas_km2", "shares")
         values = {name: getattr(self, name) for name in names}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    @classmethod
+    def from_dict(
+        cls,
+        values: Mapping[str, Any],
+        *,
+        grid: Grid,
+        overall: npt.NDArray[np.integer],
+        own: npt.NDArray[np.integer],
+    ) -> RegionPartition:
+        """Return the partition of `to_dict`'s numbers and what is per tile; NaN stands as a number."""
+        known: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in values.items()}
+        del known["n_overall_zones"]
+        return cls(grid=grid, overall=overall, own=own, **known)
 
 
 def region_partitions(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ import numpy as np
 
 from taxoscape.cube.align import TOLERANCE_PX
 from taxoscape.cube.box import Box
+from taxoscape.cube.footprint import may_overlap
 from taxoscape.cube.rasters import Header, mask_in, open_raster, read_header
 from taxoscape.cube.wording import shown
 from taxoscape.errors import InputError
@@ -67,6 +68,23 @@ def read_labels_on_grid(path: str | Path, grid: Grid, *, min_share: float = 0.5)
             pixels = _read(source, strip.relative_to(origin), header)
             labels[tiles] = _majority(pixels, corners[tiles, 1] - first_col, least=min_share * area)
     return labels
+
+
+def check_labels(path: str | Path, grids: Sequence[Grid]) -> None:
+    """Refuse labels that cannot be read, or that lie beside all of several grids, as far as the header tells.
+
+    Raises
+    ------
+    InputError
+        As `read_labels_on_grid`; no pixel is read.
+    """
+    header = read_header(Path(path))
+    _check(header)
+    if not any(may_overlap(header, grid) for grid in grids):
+        raise InputError(
+            f"the labels in {shown(header.path)} lie beside the region: give a raster that overlaps it, or look "
+            "whether its CRS is the one it was made in"
+        )
 
 
 def _majority(pixels: npt.NDArray[np.int64], starts: npt.NDArray[np.int64], *, least: float) -> npt.NDArray[np.int64]:

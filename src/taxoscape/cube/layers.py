@@ -10,14 +10,15 @@ beside a GeoTIFF (``.aux.xml``) is not read.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from taxoscape.cube.polygons import Polygons, burn, cells_of, read_polygons
+from taxoscape.cube.footprint import may_overlap
+from taxoscape.cube.polygons import Polygons, burn, cells_of, have_polygons, read_polygons
 from taxoscape.cube.rasters import Header, open_raster, read_header, sniff
 from taxoscape.cube.wording import shown
 from taxoscape.errors import InputError
@@ -121,23 +122,52 @@ def read_layer(path: str | Path, grid: Grid, *, name: str, kind: Kind | None = N
     over the region's pixels in strips one tile high, two for integers whose kind is guessed; 10 s for
     10 980² pixels on one core.
     """
+    file, attribute, is_raster = _opened(path, name)
+    if is_raster:
+        layer = _read_raster(_header(file, name), grid, name, kind)
+    else:
+        layer = _from_polygons(read_polygons(file, grid, name=name, attribute=attribute), grid, name, kind)
+    if not (layer.share > 0).any():
+        raise InputError(_tells_nothing(name, file))
+    return layer
+
+
+def check_layer(path: str | Path, grids: Sequence[Grid], *, name: str) -> None:
+    """Refuse a layer that `read_layer` would refuse on all of several grids, as far as headers tell.
+
+    Raises
+    ------
+    InputError
+        As `read_layer`; no pixel is read, and of polygons one feature.
+    """
+    file, attribute, is_raster = _opened(path, name)
+    if is_raster:
+        header = _header(file, name)
+        there = any(may_overlap(header, grid) for grid in grids)
+    else:
+        there = any(have_polygons(file, grid, name=name, attribute=attribute) for grid in grids)
+    if not there:
+        raise InputError(_tells_nothing(name, file))
+
+
+def _opened(path: str | Path, name: str) -> tuple[Path, str | None, bool]:
+    """Return (file, attribute, whether it is a raster) of a layer's path."""
     file, attribute = _split(Path(path))
     if not file.exists():
         raise InputError(f"the layer '{name}' is not there: no file {shown(file)} (--layer {name}=FILE)")
     if file.is_dir():
         raise InputError(f"the layer '{name}' is a folder, {shown(file)}: give one file (--layer {name}=FILE)")
-    if sniff(file) in ("tiff", "jp2"):
-        if attribute is not None:
-            raise InputError(f"{shown(file)} is a raster and has no attribute '{attribute}' (--layer {name}={file})")
-        layer = _read_raster(file, grid, name, kind)
-    else:
-        layer = _from_polygons(read_polygons(file, grid, name=name, attribute=attribute), grid, name, kind)
-    if not (layer.share > 0).any():
-        raise InputError(
-            f"the layer '{name}' tells nothing here: {shown(file)} does not overlap the region or holds no data there; "
-            "take a file that covers it, or leave the layer out"
-        )
-    return layer
+    is_raster = sniff(file) in ("tiff", "jp2")
+    if is_raster and attribute is not None:
+        raise InputError(f"{shown(file)} is a raster and has no attribute '{attribute}' (--layer {name}={file})")
+    return file, attribute, is_raster
+
+
+def _tells_nothing(name: str, file: Path) -> str:
+    return (
+        f"the layer '{name}' tells nothing here: {shown(file)} does not overlap the region or holds no data there; "
+        "take a file that covers it, or leave the layer out"
+    )
 
 
 def _split(path: Path) -> tuple[Path, str | None]:
@@ -221,7 +251,8 @@ def _coded(pixels: npt.NDArray[Any], there: npt.NDArray[np.bool_], where: str) -
     return names, codes
 
 
-def _read_raster(file: Path, grid: Grid, name: str, kind: Kind | None) -> Layer:
+def _header(file: Path, name: str) -> Header:
+    """Return the header of a raster that can be a layer."""
     header = read_header(file)
     if not header.is_referenced:
         raise InputError(
@@ -230,6 +261,10 @@ def _read_raster(file: Path, grid: Grid, name: str, kind: Kind | None) -> Layer:
         )
     if header.n_bands != 1:
         raise InputError(f"{shown(file)} has {header.n_bands} bands: a layer has one; cut it out (gdal_translate -b 1)")
+    return header
+
+
+def _read_raster(header: Header, grid: Grid, name: str, kind: Kind | None) -> Layer:
     unit, paletted = _band_says(header)
     kind = kind or _guess(header, grid, paletted=paletted)
     strips, counter = _strips(header, grid), _Counter.of(grid)
@@ -237,7 +272,7 @@ def _read_raster(file: Path, grid: Grid, name: str, kind: Kind | None) -> Layer:
         scale, offset = header.scaling[0]
         means, share = counter.means(strips)
         return Layer(name=name, kind=kind, values=means * scale + offset, share=share, unit=unit)
-    values, codes, share = counter.majorities(strips, shown(file))
+    values, codes, share = counter.majorities(strips, shown(header.path))
     classes = tuple(header.tags.get(f"zone_{value}") or str(value) for value in values.tolist())
     return Layer(name=name, kind=kind, values=codes, share=share, classes=classes)
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from taxoscape.cube.footprint import Bounds, bounds_in
 from taxoscape.cube.rasters import sniff
 from taxoscape.cube.wording import shortened, shown
 from taxoscape.errors import InputError
-from taxoscape.grid import Grid, Lattice
+from taxoscape.grid import Grid
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -58,15 +59,12 @@ def read_polygons(file: Path, grid: Grid, *, name: str, attribute: str | None = 
         Where the file cannot be read, has several layers, no CRS, no features, no polygons, or no such attribute.
     """
     import shapely
-    from pyogrio.raw import read
     from pyproj import CRS, Transformer
 
     info = _info(file, name)
-    column = _column(info, attribute, file, name)
     source, target = CRS.from_user_input(info["crs"]), CRS.from_wkt(grid.lattice.crs)
-    bounds = _bounds_in(source, target, grid)
-    with _faults(file, name):
-        _, _, geometry, fields = read(file, columns=[column], bbox=bounds, force_2d=True)
+    bounds = bounds_in(info["crs"], grid)
+    geometry, fields = _features(file, info, bounds, name, attribute)
     outlines = shapely.from_wkb(geometry)
     if not np.isin(shapely.get_type_id(outlines), (-1, 3, 6)).all():
         raise InputError(_no_polygons(file, name, "points, lines or mixed things"))
@@ -80,6 +78,31 @@ def read_polygons(file: Path, grid: Grid, *, name: str, attribute: str | None = 
             fine, lambda points: np.stack(change.transform(points[:, 0], points[:, 1]), axis=1)
         )
     return Polygons(outlines=outlines, values=values, is_text=np.asarray(fields[0]).dtype.kind == "O")
+
+
+def have_polygons(file: Path, grid: Grid, *, name: str, attribute: str | None = None) -> bool:
+    """Whether a file has a feature in the bounds of a region, told without reading them all.
+
+    Raises
+    ------
+    InputError
+        As `read_polygons`.
+    """
+    info = _info(file, name)
+    geometry, _ = _features(file, info, bounds_in(info["crs"], grid), name, attribute, most=1)
+    return bool(len(geometry))
+
+
+def _features(
+    file: Path, info: dict[str, Any], bounds: Bounds, name: str, attribute: str | None, *, most: int | None = None
+) -> tuple[npt.NDArray[Any], Any]:
+    """Return the outlines (WKB) and the attribute of features in bounds: all, or the first ones."""
+    from pyogrio.raw import read
+
+    column = _column(info, attribute, file, name)
+    with _faults(file, name):
+        _, _, geometry, fields = read(file, columns=[column], bbox=bounds, force_2d=True, max_features=most)
+    return geometry, fields
 
 
 def cells_of(grid: Grid) -> int:
@@ -189,22 +212,6 @@ def _column(info: dict[str, Any], attribute: str | None, file: Path, name: str) 
             f"one (--layer {name}=FILE#ATTRIBUTE)"
         )
     return found
-
-
-def _bounds_in(source: Any, target: Any, grid: Grid) -> tuple[float, float, float, float]:
-    """Return the bounds of the tiles in the CRS of a file; all of it where they cannot be told."""
-    from pyproj import Transformer
-
-    corners, size = grid.corners.astype(np.int64), grid.tile_size
-    (top, left), (bottom, right) = corners[0], corners[-1] + size
-    area: Lattice = grid.lattice.window(int(top), int(left), int(bottom - top), int(right - left))
-    box = (area.x0, area.y0 - area.height * area.dy, area.x0 + area.width * area.dx, area.y0)
-    if source == target:
-        return box
-    west, south, east, north = Transformer.from_crs(target, source, always_xy=True).transform_bounds(*box)
-    if not np.isfinite([west, south, east, north]).all() or west > east:
-        return -1e9, -1e9, 1e9, 1e9
-    return west, south, east, north
 
 
 def _no_polygons(file: Path, name: str, what: str) -> str:

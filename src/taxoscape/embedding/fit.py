@@ -1,8 +1,9 @@
 """From a cube to an encoder: draw, train, judge.
 
 `train_encoder` is the whole way for a caller who does not want to stop in between. A runner that saves states takes
-the same steps one by one: `draw`, `training.train`, `encoder_from`, `judge`. `refine_encoder` is the second training,
-on triplets from clusters. `untrained` leaves the training out, to show what it brings.
+the same steps one by one: `draw`, `training.train`, `encoder_from`, `judge`; and for the second training, on triplets
+from clusters, `refinement_settings`, `refinement_triplets`, `training.train`, `encoder_from`, `blended`. `untrained`
+leaves the training out, to show what it brings.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import copy
 import warnings
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -273,64 +273,6 @@ def collapse_of(encoder: Encoder, reader: TileReader, corners: npt.NDArray[np.in
     return _spread(_embed(encoder, reader, corners), corners[:, 2])
 
 
-def refine_encoder(
-    cube: xr.DataArray | TileReader,
-    encoder: Encoder,
-    grid: Grid,
-    labels: npt.ArrayLike,
-    counts: npt.ArrayLike,
-    *,
-    settings: EncoderSettings | None = None,
-    refine: RefineSettings | None = None,
-    rng: int = 0,
-    state: TrainState | None = None,
-    device: str = "cpu",
-) -> Iterator[TrainState]:
-    """Train f^c: an encoder further, on triplets from the clusters of its own partition.
-
-    Parameters
-    ----------
-    cube
-        Cube (time, band, y, x), or a reader of it.
-    encoder
-        f^g.
-    grid, labels, counts, rng
-        As `cluster_triplets` takes them; ``rng`` seeds triplets and training.
-    settings
-        Loss and batch size; None: those the encoder was trained with.
-    refine
-        Triplets per date, epochs and step size.
-    state
-        State of an earlier call with the same arguments, to go on from.
-    device
-        Where the network runs.
-
-    Returns
-    -------
-    iterator of TrainState
-        As `train`; `encoder_from` makes an encoder of the last.
-
-    Raises
-    ------
-    InputError
-        As `cluster_triplets` and `train` do; where the encoder has nothing to train.
-
-    Notes
-    -----
-    Source: METHOD steps 5 and 6.
-    """
-    if not encoder.trainable:
-        raise InputError(f"{untrainable(encoder)}: take a trained one (--encoder tile2vec), or do not refine")
-    reader = as_reader(cube, encoder.tile_size)
-    refine = refine or RefineSettings()
-    settings = refinement_settings(encoder, settings, refine)
-    triplets = refinement_triplets(grid, labels, counts, settings=settings, refine=refine, rng=rng)
-    return train(
-        reader, triplets, settings, rng=rng, start=encoder, state=state,
-        device=device,
-    )  # fmt: skip
-
-
 def untrainable(encoder: Encoder) -> str:
     """Return why an encoder cannot be refined, in words, or an empty text where it can."""
     return "" if encoder.trainable else f"the encoder '{encoder.recipe.network}' has nothing to train"
@@ -345,13 +287,21 @@ def refinement_triplets(
     refine: RefineSettings,
     rng: int,
 ) -> Triplets:
-    """Draw the triplets of `refine_encoder`; ``settings`` are those of `refinement_settings`."""
+    """Draw the triplets of the second training; ``settings`` are those of `refinement_settings`."""
     per_date = refine.per_date(np.shape(counts)[1], settings)
     return cluster_triplets(grid, labels, counts, per_date=per_date, rng=np.random.default_rng([rng, 4]))
 
 
 def refinement_settings(encoder: Encoder, settings: EncoderSettings | None, refine: RefineSettings) -> EncoderSettings:
-    """Return the settings of the second training: the first one's, with epochs and step size of the refinement."""
+    """Return the settings of the second training: the first one's, with epochs and step size of the refinement.
+
+    Raises
+    ------
+    InputError
+        Where the encoder has nothing to train.
+    """
+    if not encoder.trainable:
+        raise InputError(f"{untrainable(encoder)}: take a trained one (--encoder tile2vec), or do not refine")
     if settings is None:
         settings = EncoderSettings(**encoder.metadata.get("settings", {}))
     return replace(settings, epochs=refine.epochs, learning_rate=refine.learning_rate)

@@ -66,7 +66,7 @@ class Frame:
     width_km: float
     """Width on the ground."""
     kind: str
-    """``degrees`` or ``metres``: what the coordinates are."""
+    """``degrees``, ``metres``, or ``none`` (regions side by side have no common place): what the coordinates are."""
     unit: float
     """Kilometres, or degrees, per unit of the CRS."""
 
@@ -87,6 +87,7 @@ def frame_of(grid: Grid) -> Frame:
     factor = float(crs.axis_info[0].unit_conversion_factor) if crs.axis_info else 1.0
     bounds = (cells.x0, cells.y0 - cells.height * cells.dy, cells.x0 + cells.width * cells.dx, cells.y0)
     kind, unit = ("degrees", math.degrees(factor)) if crs.is_geographic else ("metres", factor / 1e3)
+    kind = "none" if crs.is_engineering else kind
     return Frame(bounds=bounds, height_km=height_km, width_km=width_km, kind=kind, unit=unit)
 
 
@@ -255,6 +256,9 @@ def _swatch(axes: Axes, line: int, colour: tuple[int, int, int]) -> None:
 
 def _coordinates(axes: Axes, frame: Frame) -> None:
     """Label a few coordinates along the edges: km of easting and northing, or degrees."""
+    if frame.kind == "none":
+        axes.set(xticks=(), yticks=())
+        return
     west, south, east, north = (value * frame.unit for value in frame.bounds)
     width, height = size_inches(axes)
     for axis, low, high, inches, signs in (

@@ -84,7 +84,7 @@ def _draw_panels(panels: Sequence[Axes], rows: Sequence[Mapping[str, Any]], chos
     _line(panels[0], ks, column("prediction_strength"), SECOND, name="weakest zone", marker="s")
     asked = f"asked of the weakest: {FOUND_AGAIN}"
     panels[0].axhline(FOUND_AGAIN, color=SECOND, linewidth=1, linestyle=(0, (4, 3)), zorder=1, label=asked)
-    panels[0].set_ylim(min(0.0, float(np.nanmin(column("bootstrap_ari"), initial=0.0)) - 0.05), 1.13)
+    panels[0].set_ylim(min(0.0, float(np.nanmin(column("bootstrap_ari"), initial=0.0)) - 0.05), 1.03)
     for name, field, colour, marker in (
         ("flattened", "silhouette_flat", FIRST, "o"),
         ("sum over dates", "silhouette_sumnorm", SECOND, "s"),
@@ -105,7 +105,7 @@ def _draw_panels(panels: Sequence[Axes], rows: Sequence[Mapping[str, Any]], chos
     if truth:
         _line(panels[5], ks, column("ari"), FIRST, name="adjusted Rand index")
         _line(panels[5], ks, column("nmi"), SECOND, name="mutual information", marker="s")
-        panels[5].set_ylim(min(0.0, float(np.nanmin(column("ari"), initial=0.0)) - 0.05), 1.13)
+        panels[5].set_ylim(min(0.0, float(np.nanmin(column("ari"), initial=0.0)) - 0.05), 1.03)
         titles.append(("Like the truth?", "agreement with the given truth, 1 is all;\nthe rule does not see it"))
     for axes, (title, note) in zip(panels, titles, strict=True):
         _dress(axes, ks, chosen, title, note)
@@ -134,6 +134,8 @@ def _dress(axes: Axes, ks: npt.NDArray[np.float64], chosen: int, title: str, not
     """Mark the chosen number in a panel and write its title, its note and its axis."""
     from matplotlib.ticker import MaxNLocator
 
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.1 * (high - low))  # room for the number above the lines
     axes.axvline(chosen, color=MARK, linewidth=5, alpha=0.25, zorder=0)
     axes.set_xlim(float(ks[0]) - 0.6, float(ks[-1]) + 0.6)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))

@@ -177,7 +177,11 @@ def _encoded(kind: str) -> Callable[[_Task], _Partition]:
             encoder = quickened(encoder) if kind == "tilenet" else encoder
         else:
             encoder = fit_features(
-                task.cube, tile_size=size, settings=EncoderSettings(encoder=kind), rng=seed, min_valid=min_valid
+                task.cube,
+                tile_size=size,
+                settings=EncoderSettings(encoder=kind, filters=settings.encoder.filters),
+                rng=seed,
+                min_valid=min_valid,
             )
         series = encode(task.cube, encoder, grid=task.grid, min_valid=settings.grid.min_valid, track=task.context.track)
         return _clustered(series, task)

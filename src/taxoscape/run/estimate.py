@@ -38,7 +38,7 @@ def describe_plan(request: Request) -> str:
     settings = resolve(request.explicit, request.preset)
     plans = plan_all(request.scenes, request.regions, settings)
     plan = plans.first
-    grid = refuse_impossible(settings, plans.lattice, plan.bands)
+    grid = refuse_impossible(settings, plans.lattice, plan.bands, plans.placements)
     n_tiles = sum(place.grid.n_tiles for place in plans.placements) or grid.n_tiles
     cost = cost_of_network(settings, n_tiles=n_tiles, n_times=len(plan.dates), n_bands=len(plan.bands))
     laid = f"in {len(plans.placements)} regions" if plans.placements else f"({grid.n_rows} × {grid.n_cols})"

@@ -15,6 +15,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from taxoscape.analysis.agreement import agreement
 from taxoscape.analysis.association import association
@@ -22,6 +23,7 @@ from taxoscape.analysis.dates import separating_dates
 from taxoscape.analysis.interpolation import interpolate
 from taxoscape.analysis.projections import Projections, project
 from taxoscape.analysis.quality import quality
+from taxoscape.analysis.regions import region_partitions
 from taxoscape.analysis.representatives import representatives
 from taxoscape.analysis.sweep import sweep
 from taxoscape.files import write_text
@@ -29,7 +31,7 @@ from taxoscape.run.baselines import read_baselines
 from taxoscape.run.evidence import read_evidence
 from taxoscape.run.names import update_names
 from taxoscape.run.outcome import Context, Outcome
-from taxoscape.run.reading import LAYERS, Reading, layers_dataset
+from taxoscape.run.reading import LAYERS, REGIONS, Reading, layers_dataset
 from taxoscape.run.store import write_dataset
 from taxoscape.run.tables import csv_text, plain
 
@@ -68,6 +70,8 @@ def analyse(context: Context) -> Outcome:
     outputs = [*OUTPUTS, *(f"{name}.csv" for name in work.tables if f"{name}.csv" not in OUTPUTS)]
     if work.reading.layers:
         outputs.append(LAYERS)
+    if work.reading.placements:
+        outputs.append(REGIONS)
     shown = {name: work.metrics[name] for name in ("silhouette_flat", "map_join_share", "stability_ari")}
     summary = ", ".join(f"{name} {value:.3f}" for name, value in shown.items() if math.isfinite(value))
     return Outcome(outputs=tuple(outputs), summary=summary, notes={"seconds": seconds})
@@ -114,6 +118,22 @@ def _cards(work: _Analysis) -> None:
     reading = work.reading
     rows = update_names(work.context.folder, reading.cards, reading.labels)
     work.found["names"] = [asdict(row) for row in rows]
+
+
+def _regions(work: _Analysis) -> None:
+    """METHOD step 13: what each of several regions makes of itself, beside its part of the partition."""
+    reading = work.reading
+    if not reading.placements:
+        return
+    starts = work.context.settings.zones.starts
+    made = region_partitions(
+        reading.series, reading.zones, reading.placements, starts=starts, rng=work.seed, track=work.track
+    )
+    work.found["regions"] = [region.to_dict() for region in made]
+    own = np.zeros(reading.grid.n_tiles, np.int64)
+    for region, placement in zip(made, reading.placements, strict=True):
+        own[placement.tiles(reading.grid)] = region.own
+    write_dataset(work.context.folder / REGIONS, xr.Dataset({"own": ("tile", own)}))
 
 
 def _dates(work: _Analysis) -> None:
@@ -237,6 +257,7 @@ PARTS: Mapping[str, Callable[[_Analysis], None]] = {
     "representatives": _representatives,
     "layers": _layers,
     "cards": _cards,
+    "regions": _regions,
     "dates": _dates,
     "projections": _projections,
     "sweep": _sweep,

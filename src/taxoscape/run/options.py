@@ -134,7 +134,8 @@ OPTIONS: tuple[Option, ...] = (
         setting="analysis.layers",
         kind="pairs",
         metavar="NAME=PATH",
-        help="Raster or polygons to read the zones by; also NAME:categorical=FILE, NAME=FILE#ATTRIBUTE. Repeatable.",
+        help="Raster or polygons to read the zones by; also NAME:categorical=FILE, NAME=FILE#ATTRIBUTE. Repeatable; "
+        "those given take the place of earlier ones, none takes them out.",
     ),
     Option(
         flag="--truth",
@@ -206,9 +207,13 @@ def _read(option: Option, value: Any) -> Any:
             raise InputError(f"{option.flag} names nothing: give a list such as {option.metavar}, or leave it out")
         return parts
     if option.kind == "pairs":
+        if tuple(value) == ("none",):
+            return {}
         pairs = [text.partition("=")[::2] for text in value]
         if not all(name.strip() and path.strip() for name, path in pairs):
-            raise InputError(f"{option.flag} takes a name and a path, as in  {option.flag} elevation=dem.tif")
+            raise InputError(
+                f"{option.flag} takes a name and a path, as in  {option.flag} elevation=dem.tif; or none, for no layers"
+            )
         names = [name.strip().partition(":")[0] for name, _ in pairs]
         twice = [name for name in names if names.count(name) > 1]
         if twice:

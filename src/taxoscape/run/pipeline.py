@@ -25,7 +25,7 @@ from taxoscape.run.folder import LOG_FILE, SETTINGS_FILE, RunFolder
 from taxoscape.run.outcome import Context
 from taxoscape.run.prepare import refuse_impossible
 from taxoscape.run.request import OTHER_KEYS, Explicit, read_run, with_paths
-from taxoscape.run.results import open_cube
+from taxoscape.run.results import open_cube, open_regions
 from taxoscape.run.table import COMMANDS, STAGES, Stage, before, check_owned, digests, done_with, needs_of, stage_named
 from taxoscape.run.work import WORK
 
@@ -99,7 +99,9 @@ def change(folder: RunFolder, name: str, explicit: Explicit) -> None:
         settings = from_dict(with_paths(sections, lambda path: os.path.normpath(base / path)))
         if any((folder / made).exists() for made in stage_named("cube").outputs):
             cube = open_cube(folder)
-            refuse_impossible(settings, Lattice.of(cube), tuple(str(band) for band in cube["band"].to_numpy()))
+            joined = open_regions(folder)
+            bands = tuple(str(band) for band in cube["band"].to_numpy())
+            refuse_impossible(settings, Lattice.of(cube), bands, joined.placements if joined is not None else ())
         document.update(to_dict(from_dict(sections)))
         folder.write_document(document)
 

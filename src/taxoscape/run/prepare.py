@@ -9,21 +9,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from taxoscape.config import TRAINING_FREE, AnalysisSettings, RunSettings, Settings, differences, resolve, to_dict
 from taxoscape.cube import wording
 from taxoscape.cube.fingerprint import fingerprint
-from taxoscape.cube.layers import parse_layer
+from taxoscape.cube.labels import check_labels
+from taxoscape.cube.layers import check_layer, parse_layer
 from taxoscape.errors import InputError, RunFolderError
 from taxoscape.grid import Grid, Lattice
 from taxoscape.progress import Track, silent
 from taxoscape.run.folder import RunFolder
 from taxoscape.run.pictures import picture_bands
 from taxoscape.run.regions import Plans, plan_all
-from taxoscape.run.request import ENCODERS, Request, layer_file, read_regions, read_run, with_paths
+from taxoscape.run.request import ENCODERS, Request, read_regions, read_run, with_paths
 from taxoscape.run.table import STAGES
 from taxoscape.run.work import check_encoder
+
+if TYPE_CHECKING:
+    from taxoscape.cube.joined import Placement
 
 log = logging.getLogger("taxoscape")
 
@@ -54,7 +58,7 @@ def prepare(request: Request, out: str | Path, *, overwrite: bool = False, track
     folder = RunFolder(out)
     settings = resolve(request.explicit, request.preset)
     plans = plan_all(request.scenes, request.regions, settings)
-    refuse_impossible(settings, plans.lattice, plans.first.bands)
+    refuse_impossible(settings, plans.lattice, plans.first.bands, plans.placements)
     with folder.locked():
         if folder.exists and not overwrite:
             _refuse_other_run(folder, request, settings, plans, track)
@@ -68,7 +72,9 @@ def prepare(request: Request, out: str | Path, *, overwrite: bool = False, track
     return folder
 
 
-def refuse_impossible(settings: Settings, lattice: Lattice, bands: tuple[str, ...]) -> Grid:
+def refuse_impossible(
+    settings: Settings, lattice: Lattice, bands: tuple[str, ...], placements: Sequence[Placement] = ()
+) -> Grid:
     """Raise `InputError` for what can be known to fail before anything is made; return the grid of tiles."""
     shape, encoder, zones = settings.grid, settings.encoder, settings.zones.zones
     grid = Grid.over(lattice, tile_size=shape.tile_size, stride=shape.stride, partial=shape.partial)
@@ -82,7 +88,7 @@ def refuse_impossible(settings: Settings, lattice: Lattice, bands: tuple[str, ..
     else:
         _refuse_encoder(Path(encoder.encoder), bands, shape.tile_size)
     picture_bands(bands, settings.publish.rgb)
-    _refuse_missing(settings.analysis)
+    _refuse_strangers(settings.analysis, [placement.grid for placement in placements] or [grid])
     if settings.run.device == "cuda":
         import torch
 
@@ -91,15 +97,15 @@ def refuse_impossible(settings: Settings, lattice: Lattice, bands: tuple[str, ..
     return grid
 
 
-def _refuse_missing(analysis: AnalysisSettings) -> None:
-    """Raise `InputError` where a layer or the truth is not there, which would be found only after hours of training."""
+def _refuse_strangers(analysis: AnalysisSettings, grids: Sequence[Grid]) -> None:
+    """Raise `InputError` for a layer or a truth of no use here, which would be found only after hours of training."""
     for key, text in analysis.layers.items():
         name, _, path = parse_layer(f"{key}={text}")
-        file = layer_file(path)
-        if not file.is_file():
-            raise InputError(f"the layer '{name}' is not there: no file {wording.shown(file)} (--layer {name}=FILE)")
-    if analysis.truth is not None and not Path(analysis.truth).is_file():
-        raise InputError(f"the truth is not there: no file {wording.shown(analysis.truth)} (--truth)")
+        check_layer(path, grids, name=name)
+    if analysis.truth is not None:
+        if not Path(analysis.truth).is_file():
+            raise InputError(f"the truth is not there: no file {wording.shown(analysis.truth)} (--truth)")
+        check_labels(analysis.truth, grids)
 
 
 def _refuse_encoder(path: Path, bands: tuple[str, ...], tile_size: int) -> None:
@@ -210,10 +216,20 @@ def _document(
         "versions": {"python": platform.python_version(), **_versions()},
         **({"region": [{"name": name, "scenes": scenes} for name, scenes in regions.items()]} if regions else {}),
         "input": [
-            {"path": _relative(path, folder.path), "date": dates[str(path)], "sha256": digest}
+            {
+                "path": _relative(path, folder.path),
+                "date": dates[str(path)],
+                "sha256": digest,
+                **({"regions": _regions_of(path, plans)} if regions else {}),
+            }
             for path, digest in inputs.items()
         ],
     }
+
+
+def _regions_of(path: str, plans: Plans) -> list[str]:
+    """Return the names of the regions that a scene belongs to."""
+    return [name for name, plan in plans.by_region.items() if any(file.path == path for file in plan.files)]
 
 
 def _relative(path: str | Path, base: Path) -> str:

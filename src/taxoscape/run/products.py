@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from taxoscape.analysis.centroids import seen_centroids
-from taxoscape.analysis.regions import RegionPartition, region_partitions
+from taxoscape.analysis.regions import RegionPartition
 from taxoscape.config import Settings
 from taxoscape.cube.joined import split
 from taxoscape.progress import Track, silent
@@ -50,7 +50,7 @@ def write_products(folder: RunFolder, settings: Settings, *, track: Track = sile
     """
     folder.remove(["regions", *(f"figures/{name}.png" for name in FIGURES)])
     (folder / "figures").mkdir(exist_ok=True)
-    drawing = _drawing(folder, settings, track)
+    drawing = _drawing(folder, settings)
     names: list[str] = ["report.html", *TABLES]
     steps: list[Callable[[], object]] = []
     if drawing.regions:
@@ -71,29 +71,19 @@ def write_products(folder: RunFolder, settings: Settings, *, track: Track = sile
 
 def write_run_report(folder: RunFolder, settings: Settings, *, scores: Scores) -> Path:
     """Write the report of a published run again, with scores against a known truth in it."""
-    return write_page(_drawing(folder, settings, silent), settings, scores)
+    return write_page(_drawing(folder, settings), settings, scores)
 
 
-def _drawing(folder: RunFolder, settings: Settings, track: Track) -> Drawing:
+def _drawing(folder: RunFolder, settings: Settings) -> Drawing:
     reading = Reading(folder, settings)
     colours = series_colours(reading.series, rng=settings.run.seed)
     palette = zone_colours(seen_centroids(reading.zones), colours).rgb
     names = current_names(folder, reading.k)
-    regions = _regions(reading, settings, track)
+    regions = reading.regions
     table = overall_table(regions, palette, names) if regions else zone_table(
         reading.labels, reading.grid, palette, names
     )  # fmt: skip
     return Drawing(reading=reading, table=table, colours=colours, pictures=Pictures.of(reading), regions=regions)
-
-
-def _regions(reading: Reading, settings: Settings, track: Track) -> tuple[RegionPartition, ...]:
-    """Return what each of several regions makes of itself."""
-    if not reading.placements:
-        return ()
-    return region_partitions(
-        reading.series, reading.zones, reading.placements, starts=settings.zones.starts, rng=settings.run.seed,
-        track=track,
-    )  # fmt: skip
 
 
 def _map_names(reading: Reading) -> list[str]:

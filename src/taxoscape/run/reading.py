@@ -20,6 +20,7 @@ from taxoscape.analysis.cards import ZoneCard, zone_cards
 from taxoscape.analysis.changes import Changes, changes
 from taxoscape.analysis.graph import SemanticGraph, semantic_graph
 from taxoscape.analysis.projections import Projection, Projections
+from taxoscape.analysis.regions import RegionPartition
 from taxoscape.areas import cell_areas_km2
 from taxoscape.config import Settings
 from taxoscape.contracts import grid_of
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
 
     from taxoscape.cube.joined import Joined, Placement
 
-LAYERS = "layers.zarr"
+LAYERS, REGIONS = "layers.zarr", "regions.zarr"
+"""Layers on the tiles; where there are several regions, the zones that each makes of itself."""
 
 
 class Reading:
@@ -141,6 +143,19 @@ class Reading:
         if self.geographic is None:
             return None
         return changes(self.geographic[1]["labels"].to_numpy(), self.labels, self.areas_km2)
+
+    @cached_property
+    def regions(self) -> tuple[RegionPartition, ...]:
+        """What each of several regions makes of itself, as the stage ``analyse`` kept it; none where there is one."""
+        if not self.placements:
+            return ()
+        own, found = read_dataset(self.folder / REGIONS)["own"].to_numpy(), []
+        for placement, row in zip(self.placements, numbers(self.found["regions"]), strict=True):
+            tiles = placement.tiles(self.grid)
+            found.append(
+                RegionPartition.from_dict(row, grid=placement.grid, overall=self.labels[tiles], own=own[tiles])
+            )
+        return tuple(found)
 
     @cached_property
     def found(self) -> dict[str, Any]:

@@ -216,10 +216,16 @@ def read_run(folder: RunFolder) -> tuple[Settings, tuple[str, ...], Inputs]:
     return settings, tuple(os.path.normpath(base / scene) for scene in scenes), inputs
 
 
-def _scenes_by_region(folder: RunFolder) -> dict[str, Any]:
-    """Return which scenes belong to which of several regions, as the run file says; none where there is one region."""
-    blocks = folder.read_document().get("region", [])
-    return {str(block.get("name")): block.get("scenes") for block in blocks if isinstance(block, dict)}
+def _scenes_by_region(document: Mapping[str, Any]) -> list[Any]:
+    """Return the name of each of several regions and the checksums of its scenes; nothing where there is one region.
+
+    Paths are no part of it, so that a folder that is moved together with its scenes stays what it was.
+    """
+    entries = document.get("input", [])
+    names = [str(block.get("name")) for block in document.get("region", []) if isinstance(block, dict)]
+    return [
+        [name, sorted(str(entry["sha256"]) for entry in entries if name in entry.get("regions", []))] for name in names
+    ]
 
 
 def _others(folder: RunFolder, settings: Settings) -> dict[str, Any]:
@@ -232,7 +238,7 @@ def _others(folder: RunFolder, settings: Settings) -> dict[str, Any]:
     if encoder not in ENCODERS and Path(encoder).exists():
         found["train"] = _state(Path(encoder))
     found["publish"] = edited_names(folder / NAMES_FILE)
-    found["cube"] = _scenes_by_region(folder)
+    found["cube"] = _scenes_by_region(folder.read_document())
     return found
 
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from taxoscape.config import Settings, to_dict
 from taxoscape.errors import InputError
 from taxoscape.run.folder import digest_of
-from taxoscape.run.request import Inputs
+from taxoscape.run.request import Inputs, with_paths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +95,7 @@ STAGES: tuple[Stage, ...] = (
         also=("run.seed", "grid", "zones.starts"),
         outputs=("baselines.zarr",),
         with_stage="analyse",
+        version=2,
     ),
     Stage(
         name="analyse",
@@ -102,8 +104,9 @@ STAGES: tuple[Stage, ...] = (
         also=("run.seed",),
         outputs=(
             "metrics.json", "analysis.json", "sweep.csv", "baselines.csv", "projections.csv", "layers.zarr",
+            "regions.zarr",
         ),
-        version=2,
+        version=3,
     ),
     Stage(
         name="publish",
@@ -174,7 +177,7 @@ def digests(settings: Settings, inputs: Inputs) -> dict[str, str]:
         sha256 and date of each scene file.
     """
     dated = sorted([checksum, inputs.dates.get(path, "")] for path, checksum in inputs.items())
-    values = to_dict(settings)
+    values = with_paths(to_dict(settings), lambda path: Path(path).name)  # what lies there counts, not where
     result: dict[str, str] = {}
     for stage in STAGES:
         result[stage.name] = digest_of(

@@ -20,13 +20,12 @@ from taxoscape.embedding.fit import (
     blended,
     encoder_from,
     judge,
-    refine_encoder,
     refinement_settings,
     refinement_triplets,
     seed_of,
 )
 from taxoscape.embedding.tiles import as_reader
-from taxoscape.embedding.training import total_steps
+from taxoscape.embedding.training import total_steps, train
 from taxoscape.progress import Track, silent
 from taxoscape.zones.kmeans import cluster
 from taxoscape.zones.matching import match_zones
@@ -161,11 +160,12 @@ def refine(
     training = refinement_settings(encoder, None, settings)
     triplets = refinement_triplets(grid, labels, counts, settings=training, refine=settings, rng=seed)
     total = total_steps(triplets, training)
-    steps = refine_encoder(cube, encoder, grid, labels, counts, refine=settings, rng=seed, device=device)
+    reader = as_reader(cube, grid.tile_size)
+    steps = train(reader, triplets, training, rng=seed, start=encoder, device=device)
     (state,) = deque(track(steps, "training on zones", total), maxlen=1)
     min_valid = float(zones.attrs["min_valid"])
     trained = blended(encoder, encoder_from(state), settings.blend)
-    refined = judge(trained, as_reader(cube, grid.tile_size), seed=seed, min_valid=min_valid)
+    refined = judge(trained, reader, seed=seed, min_valid=min_valid)
     series = encode(cube, refined, grid=grid, min_valid=min_valid, track=track)
     return Refined(
         encoder=refined, series=series, zones=cluster_again(series, zones, starts=starts, rng=seed, track=track)
