@@ -10,8 +10,9 @@ tile size and the true number of zones. Per method: NMI, ARI and purity against 
 share of neighbouring tiles in one zone, patches, seconds; the mean over the seeds, and how often the method is above
 plain tile means in NMI.
 
-Results go to ``benchmarks/results/evidence.json`` after every run, and a run that is there at this commit is not done
-again; ``--table`` only prints what is there, and writes it into the documentation.
+Results go to ``benchmarks/results/evidence.json`` after every run. A run that is there at this commit is not done
+again; runs of the same case at other commits give way. ``--table`` only prints what is there, and writes it into the
+documentation.
 """
 
 from __future__ import annotations
@@ -178,8 +179,9 @@ def main() -> None:
     given = parser.parse_args()
     now = commit()
     stored = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"rows": []}
-    rows = stored["rows"]
-    for case in [] if given.table else given.cases:
+    cases = [] if given.table else given.cases
+    rows = [row for row in stored["rows"] if row["case"] not in cases or row["commit"] == now]
+    for case in cases:
         for seed in [*given.seeds, *drawn_seeds(given.drawn)] if case == "built-in" else given.real_seeds:
             if any(row["case"] == case and row["seed"] == seed and row["commit"] == now for row in rows):
                 continue
