@@ -22,7 +22,7 @@ import click
 
 from taxoscape import __version__
 from taxoscape.errors import TaxoscapeError
-from taxoscape.run.options import OPTIONS, Option, explicit_settings, options_of
+from taxoscape.run.options import OPTIONS, Option, explicit_settings, numbers_of, options_of
 from taxoscape.run.table import COMMANDS, owned_by
 
 log = logging.getLogger("taxoscape")
@@ -218,17 +218,20 @@ for _name, _text in (
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The encoder file to write.")
 @click.option("--tile-size", type=click.INT, default=100, show_default=True, help="Edge of a tile in pixels.")
 @click.option("--bands", default="", metavar="R,G,B", help="Names of the bands. [default: their numbers]")
-@click.option("--scale", type=click.FLOAT, default=255.0, show_default=True, help="What values are divided by.")
-@click.option("--offset", type=click.FLOAT, default=0.0, show_default=True, help="What is taken from values first.")
+@click.option(
+    "--scale", default="255", show_default=True, metavar="S,…", help="What values are divided by, or per band."
+)
+@click.option("--offset", default="0", show_default=True, metavar="O,…", help="What is taken from values first.")
 @_common
 def import_weights(
-    checkpoint: Path, out: Path, tile_size: int, bands: str, scale: float, offset: float, quiet: bool, debug: bool
+    checkpoint: Path, out: Path, tile_size: int, bands: str, scale: str, offset: str, quiet: bool, debug: bool
 ) -> None:
     """Turn published weights of the paper's TileNet, CHECKPOINT, into an encoder for `run --encoder`."""
     from taxoscape.embedding.checkpoints import import_weights as read
 
     names = tuple(name.strip() for name in bands.split(",") if name.strip())
-    read(checkpoint, tile_size=tile_size, bands=names, scale=scale, offset=offset).save(out)
+    divisor, shift = numbers_of("--scale", scale), numbers_of("--offset", offset)
+    read(checkpoint, tile_size=tile_size, bands=names, scale=divisor, offset=shift).save(out)
     click.echo(f"encoder: {out}")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, field, fields, is_dataclass
+from dataclasses import asdict, field, fields, is_dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
@@ -116,6 +116,27 @@ class ZoneSettings:
     """Starts of K-means; the best is kept."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettledRefinement:
+    """What `RefineSettings` come to, once it is known with what loss an encoder was trained."""
+
+    epochs: int
+    """Passes over the triplets."""
+    learning_rate: float
+    """Peak step size of Adam."""
+    core_share: float
+    """Share of each zone's tiles that the triplets are drawn from."""
+    blend: float
+    """Share of the refined weights in those of f^c."""
+
+
+USUAL_REFINEMENT = {
+    "contrastive": SettledRefinement(epochs=3, learning_rate=2e-3, core_share=0.7, blend=0.5),
+    "triplet": SettledRefinement(epochs=5, learning_rate=1e-3, core_share=1.0, blend=1.0),
+}
+"""By the loss of the first training; that of the paper is refined as in the paper (METHOD step 6)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, config=_FORBID)
 class RefineSettings:
     """How the first partition refines the embedding."""
@@ -125,14 +146,22 @@ class RefineSettings:
     triplets_per_date: Positive | None = None
     """Triplets drawn from clusters on each date; None: as many as make 40 % of ``triplets`` over all dates, or 100, as
     in the paper, with the paper's loss."""
-    epochs: Positive = 3
-    """Passes over those triplets."""
-    learning_rate: PositiveReal = 2e-3
-    """Peak step size of Adam."""
-    core_share: Annotated[float, Field(gt=0, le=1), BeforeValidator(_no_switch)] = 0.7
-    """Share of each zone's tiles, those least torn between zones, that the triplets are drawn from."""
-    blend: Share = 0.5
-    """Share of the refined weights in those of f^c; the rest are those of f^g."""
+    epochs: Positive | None = None
+    """Passes over those triplets; None: 3, or 5 with the paper's loss."""
+    learning_rate: PositiveReal | None = None
+    """Peak step size of Adam; None: 0.002, or 0.001 with the paper's loss."""
+    core_share: Annotated[float, Field(gt=0, le=1), BeforeValidator(_no_switch)] | None = None
+    """Share of each zone's tiles, those least torn between zones, that the triplets are drawn from; None: 0.7, or all
+    with the paper's loss."""
+    blend: Share | None = None
+    """Share of the refined weights in those of f^c, the rest being f^g's; None: 0.5, or 1 with the paper's loss."""
+
+    def after(self, first: EncoderSettings) -> SettledRefinement:
+        """Return these settings with what is None as it is usual after the ``first`` training."""
+        usual = USUAL_REFINEMENT[first.loss]
+        return replace(usual, **{
+            item.name: getattr(self, item.name) for item in fields(usual) if getattr(self, item.name) is not None
+        })  # fmt: skip
 
     def per_date(self, n_times: int, first: EncoderSettings) -> int:
         """Return the triplets to draw on each of ``n_times`` dates, after the ``first`` training."""

@@ -221,6 +221,12 @@ def test_the_command_writes_an_encoder_and_refuses_rubbish_in_one_line(plain, tm
     out = tmp_path / "encoder.safetensors"
     assert run_command(["import-weights", str(plain), "--out", str(out), "--bands", "red,green,blue"]) == 0
     assert load_encoder(out).bands == ("red", "green", "blue")
+    options = ["--scale", "3000,3000,4000", "--offset", "-100"]
+    assert run_command(["import-weights", str(plain), "--out", str(out), *options]) == 0
+    assert load_encoder(out).recipe.scaling.scale == (3000.0, 3000.0, 4000.0)
+    assert load_encoder(out).recipe.scaling.offset == (-100.0,) * 3
+    assert run_command(["import-weights", str(plain), "--out", str(out), "--scale", "1;2"]) == 2
+    assert "--scale is a number, or one per band" in capsys.readouterr().err
     capsys.readouterr()
     (tmp_path / "page.ckpt").write_text("<html>not found</html>")
     assert run_command(["import-weights", str(tmp_path / "page.ckpt"), "--out", str(tmp_path / "no.st")]) == 2

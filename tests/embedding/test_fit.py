@@ -171,6 +171,15 @@ def test_where_no_date_has_room_for_held_out_triplets_the_encoder_is_kept_unmeas
     assert "held_out_accuracy" not in encoder.metadata["training"]
 
 
+def test_the_papers_loss_is_refined_as_in_the_paper_and_what_is_given_holds() -> None:
+    ours, papers = EncoderSettings(), EncoderSettings(loss="triplet")
+    usual = RefineSettings().after(ours)
+    assert (usual.epochs, usual.learning_rate, usual.core_share, usual.blend) == (3, 2e-3, 0.7, 0.5)
+    preset = RefineSettings(**PRESETS["paper"]["refine"])
+    assert RefineSettings().after(papers) == preset.after(papers) == preset.after(ours)
+    assert RefineSettings(blend=0.25).after(papers).blend == 0.25
+
+
 def test_the_number_of_triplets_for_refinement_is_shared_among_the_dates() -> None:
     assert RefineSettings().per_date(8, EncoderSettings()) == 500
     assert RefineSettings().per_date(63, EncoderSettings()) * 63 == pytest.approx(4000, rel=0.02)

@@ -304,7 +304,8 @@ def refinement_settings(encoder: Encoder, settings: EncoderSettings | None, refi
         raise InputError(f"{untrainable(encoder)}: take a trained one (--encoder tile2vec), or do not refine")
     if settings is None:
         settings = EncoderSettings(**encoder.metadata.get("settings", {}))
-    return replace(settings, epochs=refine.epochs, learning_rate=refine.learning_rate)
+    settled = refine.after(settings)
+    return replace(settings, epochs=settled.epochs, learning_rate=settled.learning_rate)
 
 
 def seed_of(rng: int | np.random.Generator) -> int:

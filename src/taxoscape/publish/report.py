@@ -86,6 +86,8 @@ class ReportContext:
     """Heading of the page."""
     summary: Sequence[str] = ()
     """Sentences that say what was found: area, tiles, dates, zones."""
+    encoder: str = "an encoder that learnt, without labels, that near places are alike"
+    """What turned tiles into numbers, as a part of a sentence."""
     facts: Sequence[tuple[str, str]] = ()
     """A few numbers in large type, as (value, what it is): ``("48 400 km²", "area")``."""
     zones: Sequence[ZoneRow] = ()

@@ -88,7 +88,7 @@ def cost_of_network(settings: Settings, *, n_tiles: int, n_times: int, n_bands: 
         return _without_training(settings, n_tiles=n_tiles, n_times=n_times, n_bands=n_bands)
     tile = operations(settings, tile_px=settings.grid.tile_size, n_bands=n_bands)
     per_triplet = (3 if encoder.loss == "triplet" else 2) * BACK_AND_FORTH * tile
-    again = refine.per_date(n_times, encoder) * n_times * refine.epochs if refine.refine else 0
+    again = refine.per_date(n_times, encoder) * n_times * refine.after(encoder).epochs if refine.refine else 0
     train_rate, encode_rate = _rates(settings, n_bands)
     return NetworkCost(
         tile=tile,

@@ -361,8 +361,9 @@ RELATIONS = (
     Figure(
         name="sweep",
         title="How many zones?",
-        caption="What speaks for each number of zones. Stability asks whether other samples of the region would give "
-        "the same zones; the others whether zones are distinct, and compact on the map.",
+        caption="What speaks for each number of zones, in the series of the first zones (f^g). Stability asks whether "
+        "other samples of the region would give the same zones; the others whether zones are distinct, and compact on "
+        "the map.",
         alt="Charts of stability, silhouette, compactness and error over the number of zones.",
         draw=_sweep,
     ),

@@ -195,6 +195,26 @@ def explicit_settings(given: Mapping[str, Any], options: tuple[Option, ...]) -> 
     return result
 
 
+def numbers_of(flag: str, text: str) -> float | tuple[float, ...]:
+    """Return the number that an option holds, or one per band, parted by commas.
+
+    Examples
+    --------
+    >>> numbers_of("--scale", "255"), numbers_of("--scale", "3000, 3000,4000")
+    (255.0, (3000.0, 3000.0, 4000.0))
+
+    Raises
+    ------
+    InputError
+        Where it holds anything else.
+    """
+    try:
+        found = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"{flag} is a number, or one per band parted by commas, not '{text}'") from None
+    return found[0] if len(found) == 1 else found
+
+
 def python_name(option: Option) -> str:
     """Return the name of an option's value: ``--tile-size`` is ``tile_size``."""
     return option.flag.partition("/")[0].lstrip("-").replace("-", "_")

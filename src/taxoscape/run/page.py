@@ -66,8 +66,9 @@ def write_page(drawing: Drawing, settings: Settings, scores: Scores) -> Path:
         summary=(
             f"{placed} tiles of {size} × {size} pixels, {area:,.4g} km²{where}, seen on {counted(n_dates, 'date')} "
             f"{span}, fall into {counted(n_zones, 'zone')} by how they look{through}. Nobody labelled anything: "
-            "the zones come from the images and from where they lie.",
+            f"the zones come from the images {'alone' if _learnt_from(markers) else 'and from where they lie'}.",
         ),
+        **({"encoder": _learnt_from(markers)} if _learnt_from(markers) else {}),
         facts=((f"{area:,.4g} km²", "area"), (f"{placed}", "tiles"), (str(n_dates), "dates"), (str(n_zones), "zones")),
         zones=drawing.table,
         figures=_parts(drawing),
@@ -89,6 +90,18 @@ def write_page(drawing: Drawing, settings: Settings, scores: Scores) -> Path:
     )
     write_report(folder / "report.html", context)
     return folder / "report.html"
+
+
+def _learnt_from(markers: Mapping[str, Any]) -> str:
+    """Return what the encoder is where this run has not trained it on its region; an empty text where it has."""
+    notes = markers["train"].get("notes", {})
+    fixed = {
+        "stats": "the mean and the deviation of each band, without any training",
+        "rcf": "random filters drawn from the images themselves, and the mean of each band, without any training",
+    }
+    if "without_training" in notes:
+        return fixed[notes["without_training"]]
+    return f"an encoder that was trained elsewhere ({Path(notes['taken_from']).name})" if "taken_from" in notes else ""
 
 
 def _settings(settings: Settings) -> dict[str, dict[str, Any]]:

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("taxoscape")
 
+WRONG_SCALE = 0.01
+"""Share of values beyond the range of a scaling, or size of nearly all scaled values, from which a scaling is wrong."""
+
 
 def make_cube(context: Context) -> Outcome:
     """Read and align the scenes: stored as Zarr, or a pointer where the files are tiled well already."""
@@ -198,12 +201,12 @@ def refine(context: Context) -> Outcome:
         return Outcome(outputs=(), summary=f"left out: {reason}", notes={"left_out": reason})
     cube, grid = open_cube(folder), grid_of(zones)
     reader = TileReader(cube, first.tile_size)
-    labels, counts = core_labels(zones, settings.refine.core_share), zones["counts"].to_numpy()
+    training = refinement_settings(first, None, settings.refine)
+    labels = core_labels(zones, settings.refine.after(training).core_share)
     unfinished = context.work / "encoder.safetensors"
     if not unfinished.exists():
         triplets = refinement_triplets(
-            grid, labels, counts, settings=refinement_settings(first, None, settings.refine), refine=settings.refine,
-            rng=seed,
+            grid, labels, zones["counts"].to_numpy(), settings=training, refine=settings.refine, rng=seed
         )  # fmt: skip
         _train_on_zones(context, first, reader, triplets).save(unfinished)
     encoder = load_encoder(unfinished, device=settings.run.device)
@@ -248,7 +251,7 @@ def _train_on_zones(context: Context, first: Encoder, reader: TileReader, triple
         track=context.track,
         label="training on zones",
     )
-    trained = blended(first, encoder_from(state), settings.refine.blend)
+    trained = blended(first, encoder_from(state), settings.refine.after(training).blend)
     return judge(trained, reader, seed=seed, min_valid=settings.grid.min_valid)
 
 
@@ -303,10 +306,30 @@ def _take_encoder(path: Path, cube: xr.DataArray, settings: Settings, target: Pa
     encoder = load_encoder(path, device=settings.run.device)
     check_encoder(encoder, path, tuple(str(band) for band in cube["band"].to_numpy()), settings.grid.tile_size)
     reader = TileReader(cube, encoder.tile_size)
+    _warn_of_scale(encoder, reader, path, settings)
     encoder = judge(encoder, reader, seed=settings.run.seed, min_valid=settings.grid.min_valid)
     metadata = {**encoder.metadata, "taken_from": {"name": path.name, **describe(path)}}
     replace(encoder, metadata=metadata).save(target)
     return Outcome(outputs=(target.name,), summary=f"taken from {path}", notes={"taken_from": str(path)})
+
+
+def _warn_of_scale(encoder: Encoder, reader: TileReader, path: Path, settings: Settings) -> None:
+    """Say where the values of the scenes are not those that an encoder from elsewhere is scaled for."""
+    from taxoscape.embedding.features import sample_tiles
+    from taxoscape.embedding.scaling import LIMIT
+
+    generator = np.random.default_rng([settings.run.seed, 5])
+    values, valid = reader.read(sample_tiles(reader, 64, rng=generator, min_valid=settings.grid.min_valid))
+    scaling = encoder.recipe.scaling
+    seen = np.abs(scaling.apply(values, valid)[np.broadcast_to(valid[:, None], values.shape)])
+    cut, most = float((seen >= LIMIT).mean()), float(np.quantile(seen, 0.99))
+    if cut > WRONG_SCALE or most < WRONG_SCALE:
+        told = f"{cut:.0%} of the values are cut off" if cut > WRONG_SCALE else "nearly all values are near 0"
+        warnings.warn(
+            f"the encoder in {path} was made for values of another scale than these scenes have: scaled as it asks, "
+            f"{told}, and its zones mean little; import the weights again with --scale and --offset for these scenes",
+            stacklevel=2,
+        )
 
 
 def check_encoder(encoder: Encoder, path: Path, bands: tuple[str, ...], tile_size: int) -> None:
