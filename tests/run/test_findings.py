@@ -203,6 +203,18 @@ def test_the_report_holds_every_figure_the_tables_and_no_link_to_elsewhere(full)
     assert page.count("NMI with the truth") == 0  # it stands in the table of agreement with the truth, once
 
 
+def test_what_refinement_and_time_did_is_kept_in_numbers(full):
+    found = json.loads((full / "analysis.json").read_text())
+    before = read_dataset(full / "partition_geographic.zarr")["labels"].to_numpy()
+    after = read_dataset(full / "partition.zarr")
+    labels, k = after["labels"].to_numpy(), after.sizes["zone"]
+    naive = [[int(((before == i) & (labels == j)).sum()) for j in range(1, k + 1)] for i in range(1, k + 1)]
+    assert found["changes"]["tiles"] == naive
+    steps = np.linalg.norm(np.diff(after["centroids"].to_numpy().astype(float), axis=1), axis=2)
+    np.testing.assert_allclose(found["paths"]["steps"], steps, rtol=1e-5)
+    assert all(row["inertia_mean"] > 0 for row in found["comparison"] if row.get("n_features"))
+
+
 def test_a_layer_given_to_analyse_makes_only_analyse_and_publish_stale(full, dem, tmp_path):
     out = tmp_path / "run"
     shutil.copytree(full, out)

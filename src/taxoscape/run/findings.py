@@ -19,7 +19,7 @@ import xarray as xr
 
 from taxoscape.analysis.agreement import agreement
 from taxoscape.analysis.association import association
-from taxoscape.analysis.dates import separating_dates
+from taxoscape.analysis.dates import centroid_paths, separating_dates
 from taxoscape.analysis.interpolation import interpolate
 from taxoscape.analysis.projections import Projections, project
 from taxoscape.analysis.quality import quality
@@ -87,6 +87,7 @@ def _quality(work: _Analysis) -> None:
         changed = reading.changes
         if changed is not None:
             work.metrics |= {"ari_geographic_refined": changed.ari, "moved_share": changed.moved_share}
+            work.found["changes"] = {"tiles": changed.tiles.tolist(), "areas_km2": changed.areas_km2.tolist()}
     if reading.placements:  # places in a joined grid are no places on the ground
         for name in [name for name in work.metrics if name.startswith(("map_silhouette", "map_calinski"))]:
             work.metrics[name] = math.nan
@@ -137,7 +138,11 @@ def _regions(work: _Analysis) -> None:
 
 
 def _dates(work: _Analysis) -> None:
-    """Find which dates separate two zones."""
+    """Find which dates separate two zones, and how each goes through them."""
+    paths = centroid_paths(work.reading.zones)
+    work.found["paths"] = {
+        "points": paths.points.tolist(), "explained": list(paths.explained), "steps": paths.steps.tolist(),
+    }  # fmt: skip
     separation = separating_dates(work.reading.series, work.reading.zones, track=work.track)
     work.found["separation"] = {
         "effect": separation.effect.tolist(), "distance": separation.distance.tolist(),
@@ -210,7 +215,8 @@ def _comparison(work: _Analysis) -> None:
 
 
 COMPARED = (
-    "silhouette_flat", "silhouette_sumnorm", "davies_bouldin_flat", "stability_ari", "map_join_share", "map_patches",
+    "silhouette_flat", "silhouette_sumnorm", "davies_bouldin_flat", "inertia_mean", "stability_ari", "map_join_share",
+    "map_patches",
 )  # fmt: skip
 """Measures that the table of methods shows."""
 
