@@ -10,9 +10,14 @@ import time
 
 def measured(*arguments: str) -> tuple[float, float]:
     """Run ``taxoscape`` with these arguments; return seconds and peak memory in GiB."""
+    return measured_python("-m", "taxoscape", *arguments, "--quiet")
+
+
+def measured_python(*arguments: str) -> tuple[float, float]:
+    """Run Python with these arguments; return seconds and peak memory in GiB."""
     begun = time.monotonic()
-    child = subprocess.Popen([sys.executable, "-m", "taxoscape", *arguments, "--quiet"], stdout=subprocess.DEVNULL)
+    child = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
     _, code, usage = os.wait4(child.pid, 0)
     if code:
-        raise SystemExit(f"this failed: taxoscape {' '.join(arguments)}")
+        raise SystemExit(f"this failed: {' '.join(arguments)}")
     return round(time.monotonic() - begun, 1), round(usage.ru_maxrss / 2**20, 2)

@@ -95,3 +95,24 @@ def test_the_series_have_512_features_and_end_in_zones(paper_run):
         assert set(np.unique(labels)) == {1, 2, 3}
     metrics = json.loads((paper_run / "metrics.json").read_text())
     assert (metrics["n_clusters"], metrics["n_tiles"], metrics["n_dates"]) == (3, 36, 2)
+
+
+def test_imported_weights_go_the_whole_road(tmp_path):
+    import torch
+
+    from taxoscape.embedding.networks import build_network
+
+    write_region(Region(seed=6, height=160, width=210, n_zones=2, dates=2), tmp_path)
+    network = build_network("tilenet", n_bands=3, tile_size=50, n_features=512, seed=4)
+    torch.save(network.state_dict(), tmp_path / "naip.ckpt")
+    encoder, out = tmp_path / "naip.safetensors", tmp_path / "run"
+    assert run_command(["import-weights", str(tmp_path / "naip.ckpt"), "--out", str(encoder), "--tile-size", "50"]) == 0
+    given = ["--encoder", str(encoder), "--tile-size", "50", "--zones", "2", "--no-refine", "--no-evidence", "--quiet"]
+    assert run_command(["run", str(tmp_path / "scenes"), "--out", str(out), *given]) == 0
+    series = read_series(out / "series_geographic.zarr")
+    assert series["embedding"].shape == (12, 2, 512)
+    with rasterio.open(out / "zones.tif") as source:
+        assert set(np.unique(source.read(1))) == {1, 2}
+    taken, made = load_encoder(out / "encoder_geographic.safetensors"), load_encoder(encoder)
+    assert all(torch.equal(a, b) for a, b in zip(taken.network.parameters(), made.network.parameters(), strict=True))
+    assert "naip.safetensors" in (out / "report.html").read_text()

@@ -1,4 +1,4 @@
-"""The benchmark of the documentation, on made-up results: what its tables say."""
+"""The benchmark of the documentation: what its tables say, on made-up results, and one case of a tiny region."""
 
 from __future__ import annotations
 
@@ -62,3 +62,29 @@ def test_the_tables_go_between_the_marks_of_the_page(evidence, tmp_path):
 def test_drawn_seeds_are_digits_of_the_sha256_of_the_commit(evidence, monkeypatch):
     monkeypatch.setattr(evidence, "commit", lambda: "abc")
     assert evidence.drawn_seeds(2) == [0xBA78, 0x16BF]  # sha256("abc") = ba7816bf…
+
+
+def test_the_sentence_tells_what_wins_and_what_loses(evidence):
+    told = evidence.verdict([{**row, "methods": [*row["methods"], method("geographic", 0.85)]} for row in rows()])
+    assert told == (
+        "The refined zones (NMI 0.800) lose to: GEOGRAPHIC (+0.050). They win over: MEANS (-0.250), STATS (-0.250)."
+    )
+    alone = evidence.verdict([{**rows()[0], "methods": [method("refined", 0.9)]}])
+    assert alone == "The refined zones (NMI 0.900) lose to: nothing here. They win over: nothing here."
+
+
+def test_a_method_that_is_not_defined_on_a_seed_has_no_mean(evidence):
+    half = [rows()[0], {**rows()[1], "methods": [method("refined", 0.7), method("means", None)]}]
+    assert evidence.by_seed(half).splitlines()[-1] == "| mean | **–** | **–** | **0.800** |"
+    assert "MEANS" not in evidence.verdict(half)
+
+
+def test_a_case_gives_every_method_its_measures(evidence):
+    found = evidence.run_case("built-in", 1, size=300, more=("--triplets", "100", "--epochs", "1"))
+    methods = {row["name"]: row for row in found["methods"]}
+    assert {"geographic", "refined", "means", "stats", "rcf", "pixels"} < set(methods)
+    assert all(0 <= methods[name]["nmi"] <= 1 for name in ("geographic", "refined", "means", "stats", "rcf"))
+    assert found["n_labelled_tiles"] == 36
+    assert found["seconds"] > 0
+    assert 0 < found["peak_gib"] < 8
+    assert "| Tile means |" in evidence.table([found])

@@ -39,6 +39,16 @@ def test_the_map_has_one_cell_per_tile_and_labels_1_to_k(finished):
     assert set(np.unique(labels)) == {1, 2, 3}
 
 
+def test_the_map_of_moved_tiles_has_the_zones_that_they_went_to(finished):
+    maps = []
+    for name in ("zones_geographic.tif", "zones.tif", "moved.tif"):
+        with rasterio.open(finished / name) as source:
+            maps.append(source.read(1))
+            assert source.res == (200.0, 200.0)
+    before, after, moved = maps
+    np.testing.assert_array_equal(moved, np.where(before != after, after, 0))
+
+
 def test_metrics_have_the_names_of_the_contract(finished):
     metrics = json.loads((finished / "metrics.json").read_text())
     names = (
@@ -99,6 +109,7 @@ def test_no_refine_gives_the_geographic_zones_and_takes_back_the_refined_files(f
         assert run_command([*stage, "--quiet"]) == 0
     assert not (out / "series.zarr").exists()
     assert not (out / "zones_geographic.tif").exists()
+    assert not (out / "moved.tif").exists()
     with rasterio.open(out / "zones.tif") as now, rasterio.open(finished / "zones_geographic.tif") as before:
         np.testing.assert_array_equal(now.read(1), before.read(1))
     assert "inertia_mean_geographic" not in json.loads((out / "metrics.json").read_text())

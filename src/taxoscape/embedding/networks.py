@@ -24,6 +24,8 @@ from torch import Tensor, nn
 from taxoscape.embedding.fixed import RandomFeatures, TileStatistics
 from taxoscape.errors import InputError
 
+Network = nn.Module
+"""Any of the networks here, for those that do not know PyTorch."""
 TILENET_FEATURES = 512
 """Length of TileNet's vector."""
 TILENET_SIZES = (49, 112)

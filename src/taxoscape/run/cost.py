@@ -7,21 +7,16 @@ weights and that of the input each cost as much as the layer itself.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from taxoscape.config import TRAINING_FREE, EncoderSettings, Settings
 
 if TYPE_CHECKING:
-    import torch
+    from taxoscape.embedding.networks import Network
 
 TRAINED = "tile2vec"
 """The encoder that is trained; any other is taken as it is."""
-BACK_AND_FORTH = 3
-"""Cost of a step forwards and backwards, in steps forwards."""
 PROBE_PX = 52
 """Largest tile on which TileNet is measured: its operations a second hardly depend on the tile."""
 PROBE_TILES = {"fast": 64, "tilenet": 3}
@@ -82,6 +77,8 @@ def cost_of_network(settings: Settings, *, n_tiles: int, n_times: int, n_bands: 
     Measured here and now in about 2 seconds (TileNet on one core of 2020s kind) on the device and with the threads that
     the run will use. A machine that is busy now, or slows down later, makes it wrong; expect a factor of two.
     """
+    from taxoscape.embedding.machine import BACK_AND_FORTH
+
     settings = as_used(settings)
     encoder, refine = settings.encoder, settings.refine
     if encoder.encoder in TRAINING_FREE:
@@ -127,24 +124,16 @@ def vector_length(settings: Settings, n_bands: int) -> int:
 
 def _without_training(settings: Settings, *, n_tiles: int, n_times: int, n_bands: int) -> NetworkCost:
     """Return the cost of an encoder without training, which is that of encoding once; measured as tiles a second."""
-    import torch
-
     from taxoscape.embedding.fixed import PATCH_PX, POSITIONS
+    from taxoscape.embedding.machine import masked_seconds, torch_threads
     from taxoscape.embedding.networks import build_network
 
     size, name = settings.grid.tile_size, settings.encoder.encoder
     length = vector_length(settings, n_bands)
-    network = build_network(name, n_bands=n_bands, tile_size=size, n_features=length).eval()
+    network = build_network(name, n_bands=n_bands, tile_size=size, n_features=length)
     n = PROBE_TILES["fast"]
-    tiles = torch.rand(n, n_bands, size, size, generator=torch.Generator().manual_seed(0))
-    mask = torch.ones(n, 1, size, size, dtype=torch.bool)
-
-    def forward() -> None:
-        with torch.inference_mode():
-            network(tiles, mask)
-
-    with _threads(settings.run.threads):
-        seconds = _fastest(forward)
+    with torch_threads(settings.run.threads):
+        seconds = masked_seconds(network, n_tiles=n, tile_px=size, n_bands=n_bands)
     tile = float(4 * n_bands * size**2)
     if name == "rcf":
         edge = min(PATCH_PX, size)
@@ -189,27 +178,10 @@ def uses_tilenet(settings: Settings) -> bool:
 
 
 def operations(settings: Settings, *, tile_px: int, n_bands: int) -> float:
-    """Return the operations, multiplications and additions, with which a run's network encodes one tile.
+    """Return the operations with which a run's network encodes one tile (`taxoscape.embedding.machine.operations`)."""
+    from taxoscape.embedding import machine
 
-    Nothing is computed: the layers are told the shapes alone.
-    """
-    import torch
-    from torch import nn
-
-    count = 0
-
-    def add(layer: nn.Module, _: tuple[torch.Tensor, ...], out: torch.Tensor) -> None:
-        nonlocal count
-        weight = layer.get_parameter("weight")
-        count += 2 * weight.numel() * (out.shape[2] * out.shape[3] if isinstance(layer, nn.Conv2d) else 1)
-
-    with torch.device("meta"), torch.no_grad():
-        network = _network(settings, n_bands, tile_px).eval()
-        for layer in network.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                layer.register_forward_hook(add)
-        network(torch.empty(1, n_bands, tile_px, tile_px))
-    return float(count)
+    return machine.operations(_network(settings, n_bands, tile_px), tile_px=tile_px, n_bands=n_bands)
 
 
 def duration(seconds: float) -> str:
@@ -229,66 +201,21 @@ def duration(seconds: float) -> str:
 
 def _rates(settings: Settings, n_bands: int) -> tuple[float, float]:
     """Return operations a second of training and of encoding, measured on random tiles."""
-    import torch
+    from taxoscape.embedding.machine import BACK_AND_FORTH, settled_device, step_seconds, torch_threads
 
     name, size = settings.encoder.network, settings.grid.tile_size
     size = min(size, PROBE_PX) if name == "tilenet" else size
-    device = _device(settings)
+    device = settled_device(settings.run.device)
     n = PROBE_TILES[name] if device == "cpu" else GPU_TILES
     probe = n * operations(settings, tile_px=size, n_bands=n_bands)
-    network = _network(settings, n_bands, size).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    random = torch.rand(n, n_bands, size, size, generator=torch.Generator().manual_seed(0))
-    tiles = random.to(device, memory_format=torch.channels_last)
-
-    def forward() -> None:
-        with torch.inference_mode():
-            network(tiles).sum().item()  # waits for a GPU
-
-    def both() -> None:
-        network(tiles).square().mean().backward()
-        next(network.parameters()).sum().item()
-
-    with _threads(settings.run.threads):
-        network.eval()
-        encoding = _fastest(forward)
-        network.train()
-        training = _fastest(both)
+    network = _network(settings, n_bands, size)
+    with torch_threads(settings.run.threads):
+        training, encoding = step_seconds(network, n_tiles=n, tile_px=size, n_bands=n_bands, device=device)
     return BACK_AND_FORTH * probe / training, probe / encoding
 
 
-def _fastest(action: Callable[[], None], *, most_seconds: float = 0.5) -> float:
-    """Return the least seconds of an action over up to four times, fewer where it is slow; the first is a warm-up."""
-    found: list[float] = []
-    while len(found) < 4 and sum(found) < most_seconds:
-        begun = time.perf_counter()
-        action()
-        found.append(time.perf_counter() - begun)
-    return min(found)
-
-
-def _network(settings: Settings, n_bands: int, tile_px: int) -> torch.nn.Module:
+def _network(settings: Settings, n_bands: int, tile_px: int) -> Network:
     from taxoscape.embedding.networks import build_network
 
     encoder = settings.encoder
     return build_network(encoder.network, n_bands=n_bands, tile_size=tile_px, n_features=encoder.n_features)
-
-
-def _device(settings: Settings) -> str:
-    import torch
-
-    if settings.run.device != "auto":
-        return settings.run.device
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Let PyTorch use as many threads as the run will."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -243,13 +243,9 @@ def _logging_to(path: Path) -> Iterator[None]:
 @contextmanager
 def _threads(count: int | None) -> Iterator[None]:
     """Hold every numerical library to a number of threads: with another number, last digits may differ."""
-    import torch
     from threadpoolctl import threadpool_limits
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        with threadpool_limits(count):
-            yield
-    finally:
-        torch.set_num_threads(before)
+    from taxoscape.embedding.machine import torch_threads
+
+    with torch_threads(count), threadpool_limits(count):
+        yield

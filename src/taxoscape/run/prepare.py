@@ -90,9 +90,9 @@ def refuse_impossible(
     picture_bands(bands, settings.publish.rgb)
     _refuse_strangers(settings.analysis, [placement.grid for placement in placements] or [grid])
     if settings.run.device == "cuda":
-        import torch
+        from taxoscape.embedding.machine import has_gpu
 
-        if not torch.cuda.is_available():
+        if not has_gpu():
             raise InputError("no GPU can be used here: take --device cpu, or auto")
     return grid
 
@@ -191,11 +191,9 @@ def _clear(folder: RunFolder) -> None:
 
 def _settle_machine(settings: Settings) -> RunSettings:
     """Choose threads and device once; they are kept on resume."""
-    device = settings.run.device
-    if device == "auto":
-        import torch
+    from taxoscape.embedding.machine import settled_device
 
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = settled_device(settings.run.device)
     threads = settings.run.threads or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [0])
     return replace(settings.run, device=device, threads=threads)
 

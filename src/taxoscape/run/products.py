@@ -90,6 +90,7 @@ def _map_names(reading: Reading) -> list[str]:
     names = ["zones.tif", "zones.tif.aux.xml", "zones.qml", "zones.gpkg", "colours.tif"]
     if reading.geographic is not None:
         names += ["zones_geographic.tif", "zones_geographic.tif.aux.xml", "zones_geographic.qml"]
+        names += ["moved.tif", "moved.tif.aux.xml", "moved.qml"]
     return names
 
 
@@ -109,6 +110,9 @@ def _write_maps(
         before = reading.geographic[1]["labels"].to_numpy()[tiles]
         write_zone_map(home / "zones_geographic.tif", before, grid, palette, titles)
         write_zone_style(home / "zones_geographic.qml", table)
+        moved = np.where((before > 0) & (before != labels), labels, 0)
+        write_zone_map(home / "moved.tif", moved, grid, palette, titles)
+        write_zone_style(home / "moved.qml", table)
 
 
 def _write_region(drawing: Drawing, region: RegionPartition) -> None:

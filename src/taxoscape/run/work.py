@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     from taxoscape.embedding.encoder import Encoder
     from taxoscape.embedding.tiles import TileReader
-    from taxoscape.embedding.triplets import Triplets
     from taxoscape.zones.evidence import Evidence
 
 log = logging.getLogger("taxoscape")
@@ -181,49 +180,28 @@ def _wanted(context: Context) -> int | Literal["auto"] | Evidence:
 def refine(context: Context) -> Outcome:
     """Train f^c with the zones as neighbourhoods, encode and cluster again: P^c. Nothing with ``--no-refine``."""
     from taxoscape.embedding.encoder import load_encoder
-    from taxoscape.embedding.fit import (
-        refinement_settings,
-        refinement_triplets,
-        untrainable,
-    )
     from taxoscape.embedding.tiles import TileReader
-    from taxoscape.embedding.triplets import nothing_to_refine
     from taxoscape.run.resume import encode_to_end, move
-    from taxoscape.zones.refine import cluster_again, core_labels
+    from taxoscape.zones.refine import cluster_again
 
-    folder, settings, seed = context.folder, context.settings, context.settings.run.seed
+    folder, settings, track = context.folder, context.settings, context.track
     zones = read_dataset(folder / "partition_geographic.zarr")
-    reason = "" if settings.refine.refine else "as asked"
     first = open_encoder(folder, settings, geographic=True)
-    reason = reason or untrainable(first)
-    reason = reason or nothing_to_refine(zones["labels"].to_numpy(), zones["counts"].to_numpy())
+    reason = _nothing_to_refine(first, zones, settings)
     if reason:
         return Outcome(outputs=(), summary=f"left out: {reason}", notes={"left_out": reason})
-    cube, grid = open_cube(folder), grid_of(zones)
+    cube, min_valid, device = open_cube(folder), settings.grid.min_valid, settings.run.device
     reader = TileReader(cube, first.tile_size)
-    training = refinement_settings(first, None, settings.refine)
-    labels = core_labels(zones, settings.refine.after(training).core_share)
-    unfinished = context.work / "encoder.safetensors"
+    unfinished, unmoved = context.work / "encoder.safetensors", context.work / "series.zarr"
     if not unfinished.exists():
-        triplets = refinement_triplets(
-            grid, labels, zones["counts"].to_numpy(), settings=training, refine=settings.refine, rng=seed
-        )  # fmt: skip
-        _train_on_zones(context, first, reader, triplets).save(unfinished)
-    encoder = load_encoder(unfinished, device=settings.run.device)
-    encode_to_end(
-        reader,
-        cube,
-        encoder,
-        grid,
-        context.work / "series.zarr",
-        min_valid=settings.grid.min_valid,
-        track=context.track,
-    )
+        _train_on_zones(context, first, zones, reader).save(unfinished)
+    encoder = load_encoder(unfinished, device=device)
+    encode_to_end(reader, cube, encoder, grid_of(zones), unmoved, min_valid=min_valid, track=track)
     refined = cluster_again(
-        read_series(context.work / "series.zarr"), zones, starts=settings.zones.starts, rng=seed, track=context.track
+        read_series(unmoved), zones, starts=settings.zones.starts, rng=settings.run.seed, track=track
     )
     write_dataset(folder / "partition.zarr", refined)
-    move(context.work / "series.zarr", folder / "series.zarr")
+    move(unmoved, folder / "series.zarr")
     move(unfinished, folder / "encoder.safetensors")
     placed = zones["labels"].to_numpy() > 0
     moved = float((refined["labels"].to_numpy() != zones["labels"].to_numpy())[placed].mean())
@@ -234,25 +212,32 @@ def refine(context: Context) -> Outcome:
     )
 
 
-def _train_on_zones(context: Context, first: Encoder, reader: TileReader, triplets: Triplets) -> Encoder:
-    """Return f^c: f^g trained on with triplets from zones, blended, and judged."""
-    from taxoscape.embedding.fit import blended, encoder_from, judge, refinement_settings
-    from taxoscape.embedding.training import total_steps
-    from taxoscape.embedding.training import train as train_steps
-    from taxoscape.run.resume import train_to_end
+def _nothing_to_refine(first: Encoder, zones: xr.Dataset, settings: Settings) -> str:
+    """Return why there is no f^c, in words, or "" where there will be one."""
+    from taxoscape.embedding.fit import untrainable
+    from taxoscape.embedding.triplets import nothing_to_refine
 
-    settings, seed, device = context.settings, context.settings.run.seed, str(context.settings.run.device)
-    training = refinement_settings(first, None, settings.refine)
+    if not settings.refine.refine:
+        return "as asked"
+    return untrainable(first) or nothing_to_refine(zones["labels"].to_numpy(), zones["counts"].to_numpy())
+
+
+def _train_on_zones(context: Context, first: Encoder, zones: xr.Dataset, reader: TileReader) -> Encoder:
+    """Return f^c: f^g trained on with triplets from zones, blended, and judged."""
+    from taxoscape.run.resume import train_to_end
+    from taxoscape.zones.refine import second_training
+
+    settings, device = context.settings, str(context.settings.run.device)
+    training = second_training(first, zones, settings.refine, seed=settings.run.seed)
     state = train_to_end(
-        lambda state: train_steps(reader, triplets, training, rng=seed, start=first, state=state, device=device),
-        total_steps(triplets, training),
+        lambda state: training.steps(reader, state, device=device),
+        training.n_steps,
         context.work / "state.safetensors",
-        device=settings.run.device,
+        device=device,
         track=context.track,
         label="training on zones",
     )
-    trained = blended(first, encoder_from(state), settings.refine.after(training).blend)
-    return judge(trained, reader, seed=seed, min_valid=settings.grid.min_valid)
+    return training.outcome(state, reader)
 
 
 def publish(context: Context) -> Outcome:

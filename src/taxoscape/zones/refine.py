@@ -31,10 +31,16 @@ from taxoscape.zones.kmeans import cluster
 from taxoscape.zones.matching import match_zones
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy.typing as npt
     import xarray as xr
 
+    from taxoscape.config import EncoderSettings
     from taxoscape.embedding.encoder import Encoder
+    from taxoscape.embedding.tiles import TileReader
+    from taxoscape.embedding.training import TrainState
+    from taxoscape.embedding.triplets import Triplets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +73,7 @@ def core_labels(zones: xr.Dataset, share: float) -> npt.NDArray[np.int64]:
     -----
     A tile is torn the more, the nearer the ratio of its distances to the nearest and the second nearest centroid is to
     1. Borders between zones, where K-means errs most, then do not teach the network their errors: the usual guard of
-    self-training (see `docs/design.md` for what it gains).
+    self-training (see `docs/method.md` for what it gains).
     """
     labels = zones["labels"].to_numpy().astype(np.int64)
     distances = zones["distances"].to_numpy().astype(np.float64)
@@ -81,6 +87,68 @@ def core_labels(zones: xr.Dataset, share: float) -> npt.NDArray[np.int64]:
         kept = max(2, int(np.ceil(share * len(members))))
         core[members[np.argsort(torn[members], kind="stable")[:kept]]] = zone
     return core
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecondTraining:
+    """What is to be trained on zones, drawn and settled: from here on, all is a function of the steps done."""
+
+    first: Encoder
+    """f^g, from which it starts."""
+    settings: EncoderSettings
+    """Those of the first training, with epochs and step size of the refinement."""
+    triplets: Triplets
+    """Triplets whose neighbours share a zone."""
+    blend: float
+    """Share of the trained weights in those of f^c."""
+    seed: int
+    """Seed of order and augmentation."""
+    min_valid: float
+    """Share of valid pixels from which a tile counts."""
+
+    @property
+    def n_steps(self) -> int:
+        """Steps to its end."""
+        return total_steps(self.triplets, self.settings)
+
+    def steps(self, reader: TileReader, state: TrainState | None = None, *, device: str) -> Iterator[TrainState]:
+        """Train, from a state saved before where one is given."""
+        return train(
+            reader, self.triplets, self.settings, rng=self.seed, start=self.first, state=state, device=device
+        )  # fmt: skip
+
+    def outcome(self, state: TrainState, reader: TileReader) -> Encoder:
+        """Return f^c of the last state: blended with f^g, and judged."""
+        trained = blended(self.first, encoder_from(state), self.blend)
+        return judge(trained, reader, seed=self.seed, min_valid=self.min_valid)
+
+
+def second_training(first: Encoder, zones: xr.Dataset, settings: RefineSettings, *, seed: int) -> SecondTraining:
+    """Settle the training on zones and draw its triplets from the core of each zone of P^g.
+
+    Raises
+    ------
+    InputError
+        Where the encoder has nothing to train, or no date has two zones, one of them with two tiles.
+    """
+    training = refinement_settings(first, None, settings)
+    settled = settings.after(training)
+    triplets = refinement_triplets(
+        check_zones(zones),
+        core_labels(zones, settled.core_share),
+        zones["counts"].to_numpy(),
+        settings=training,
+        refine=settings,
+        rng=seed,
+    )
+    return SecondTraining(
+        first=first,
+        settings=training,
+        triplets=triplets,
+        blend=settled.blend,
+        seed=seed,
+        min_valid=float(zones.attrs["min_valid"]),
+    )
 
 
 def cluster_again(series: xr.Dataset, zones: xr.Dataset, *, starts: int, rng: int, track: Track = silent) -> xr.Dataset:
@@ -154,20 +222,13 @@ def refine(
     (`taxoscape.embedding.fit.blended`). The preset ``paper`` has neither.
     """
     check_cube(cube)
-    grid = check_zones(zones)
-    settings, seed = settings or RefineSettings(), seed_of(rng)
-    training = refinement_settings(encoder, None, settings)
-    settled = settings.after(training)
-    labels, counts = core_labels(zones, settled.core_share), zones["counts"].to_numpy()
-    triplets = refinement_triplets(grid, labels, counts, settings=training, refine=settings, rng=seed)
-    total = total_steps(triplets, training)
+    grid, seed = check_zones(zones), seed_of(rng)
+    training = second_training(encoder, zones, settings or RefineSettings(), seed=seed)
     reader = as_reader(cube, grid.tile_size)
-    steps = train(reader, triplets, training, rng=seed, start=encoder, device=device)
-    (state,) = deque(track(steps, "training on zones", total), maxlen=1)
-    min_valid = float(zones.attrs["min_valid"])
-    trained = blended(encoder, encoder_from(state), settled.blend)
-    refined = judge(trained, reader, seed=seed, min_valid=min_valid)
-    series = encode(cube, refined, grid=grid, min_valid=min_valid, track=track)
+    steps = training.steps(reader, device=device)
+    (state,) = deque(track(steps, "training on zones", training.n_steps), maxlen=1)
+    refined = training.outcome(state, reader)
+    series = encode(cube, refined, grid=grid, min_valid=training.min_valid, track=track)
     return Refined(
         encoder=refined, series=series, zones=cluster_again(series, zones, starts=starts, rng=seed, track=track)
     )
