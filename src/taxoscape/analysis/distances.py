@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 Metric = Literal["flat", "sumnorm"]
 
+ENOUGH_DATES = 0.8
+"""Where a distance runs over the counted dates alone, few of them make a tile near everything: a tile stands for others
+where it counts on at least this share of the dates of the tile with the most dates."""
 BUDGET_BYTES = 256 * 2**20
 """Bytes that the blocks of a computation hold at once, beside its input and its result."""
 FLOAT64_WORK = 2_000_000_000

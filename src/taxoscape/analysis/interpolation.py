@@ -14,7 +14,7 @@ import numpy as np
 
 from taxoscape.analysis.centroids import seen_centroids
 from taxoscape.analysis.components import tile_slices
-from taxoscape.analysis.distances import pairwise
+from taxoscape.analysis.distances import ENOUGH_DATES, pairwise
 from taxoscape.analysis.graph import semantic_graph
 from taxoscape.contracts import check_series, check_zones
 from taxoscape.errors import InputError
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 WEIGHTS = (0.25, 0.5, 0.75)
 """Shares of the way from one centroid to the other (METHOD step 10)."""
-ENOUGH_DATES = 0.8
-"""A tile takes part where it counts on at least this share of the dates of the tile with the most dates."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from taxoscape.analysis.components import Components, principal_components
-from taxoscape.analysis.distances import pairwise
-from taxoscape.analysis.interpolation import ENOUGH_DATES
+from taxoscape.analysis.distances import ENOUGH_DATES, pairwise
 from taxoscape.contracts import check_zones
 from taxoscape.progress import Track, silent
 

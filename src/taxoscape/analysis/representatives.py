@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from taxoscape.analysis.centroids import seen_centroids
-from taxoscape.analysis.distances import pairwise
+from taxoscape.analysis.distances import ENOUGH_DATES, pairwise
 from taxoscape.contracts import check_series, check_zones
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def representatives(series: xr.Dataset, zones: xr.Dataset, *, count: int = 3) ->
         values = series["embedding"].isel(tile=members).to_numpy()
         distance = pairwise(values, centroid[None], metric="sumnorm")[:, 0]
         dates = np.isfinite(values[:, :, 0]).sum(axis=1)
-        enough = dates >= 0.8 * dates.max(initial=0)
+        enough = dates >= ENOUGH_DATES * dates.max(initial=0)
         nearest = members[np.lexsort((distance, ~enough))][:count]
         result[zone, : len(nearest)] = nearest
     return result

@@ -104,7 +104,7 @@ def _layers(work: _Analysis) -> None:
     """Read the layers; measure how strongly zones and layers go together."""
     reading = work.reading
     layers = reading.read_layers()
-    reading.__dict__["layers"] = layers  # the cards are made with them
+    work.context.folder.remove([LAYERS])  # of an earlier attempt with others
     if layers:
         write_dataset(work.context.folder / LAYERS, layers_dataset(layers))
     rows, cols, part = reading.grid.rows, reading.grid.cols, reading.parts

@@ -115,7 +115,8 @@ STAGES: tuple[Stage, ...] = (
         also=("run.seed",),
         outputs=(
             "zones.tif", "zones.tif.aux.xml", "zones_geographic.tif", "zones_geographic.tif.aux.xml", "zones.qml",
-            "zones_geographic.qml", "moved.tif", "moved.tif.aux.xml", "moved.qml", "zones.gpkg", "colours.tif", "regions",
+            "zones_geographic.qml", "moved.tif", "moved.tif.aux.xml", "moved.qml", "zones.gpkg", "colours.tif",
+            "regions",
             *(f"figures/{name}.png" for name in FIGURES),
             "cards.csv", "curves.csv", "graph.graphml", "graph.json", "report.html",
         ),
