@@ -133,7 +133,7 @@ def by_seed(rows: list[dict[str, Any]]) -> str:
 
 def verdict(rows: list[dict[str, Any]]) -> str:
     """Return in a sentence what the refined zones beat and what beats them, by the mean NMI over the seeds."""
-    titles = {method["title"] for row in rows for method in row["methods"]}
+    titles = dict.fromkeys(method["title"] for row in rows for method in row["methods"])
     by_title = {title: [m for row in rows for m in row["methods"] if m["title"] == title] for title in titles}
     means = {title: found for title, methods in by_title.items() if (found := mean(methods, "nmi")) is not None}
     ours = next((m["title"] for row in rows for m in row["methods"] if m["name"] == "refined"), "")

@@ -1,7 +1,12 @@
+# ruff: noqa: E402  the numerical libraries look at cores and environment when they are imported
 from __future__ import annotations
 
 import os
 
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+if WORKER and hasattr(os, "sched_setaffinity"):  # a core for each worker: threads that share one spin for nothing
+    CORES = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {CORES[int(WORKER.removeprefix("gw")) % len(CORES)]})
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
@@ -15,6 +20,11 @@ from tests.builders import a_lattice
 settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("repeat", settings.get_profile("search"), derandomize=True)
 settings.load_profile(os.environ.get("TAXOSCAPE_EXAMPLES", "search"))  # repeat: the same random input every time
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, lest one worker be left with it at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture

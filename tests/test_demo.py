@@ -1,13 +1,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+from taxoscape import demo
 from taxoscape.cli import run_command
 from taxoscape.run.folder import RunFolder
 from taxoscape.run.pipeline import status
 
 
-def test_the_demo_scores_itself_and_can_be_run_again(tmp_path, capsys):
+def test_the_demo_scores_itself_and_can_be_run_again(tmp_path, capsys, monkeypatch):
+    def hasty(request, out):
+        return prepare(replace(request, explicit={**request.explicit, "encoder": {"triplets": 300}}), out)
+
+    prepare = demo.prepare
+    monkeypatch.setattr(demo, "prepare", hasty)
     out = tmp_path / "demo"
     command = ["demo", "--out", str(out), "--size", "400", "--quiet"]
     assert run_command(command) == 0

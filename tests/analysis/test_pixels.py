@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.cluster import KMeans
@@ -9,6 +10,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from taxoscape.analysis import pixels
 from taxoscape.analysis.pixels import PixelRows, majority, pixel_zones
+from taxoscape.analysis.quality import stability
 from taxoscape.contracts import spatial_ref
 from taxoscape.errors import InputError
 from taxoscape.grid import Grid, Lattice
@@ -151,6 +153,13 @@ def test_with_the_grids_own_tile_size_its_own_tiles_are_clustered_as_by_scikit_l
         assert adjusted_rand_score(again.labels_, found.labels) > 0.99
         assert found.inertia_mean == pytest.approx(again.inertia_ / grid.n_tiles, rel=1e-3)
         assert found.inertia_mean < 1.05 * oracle.inertia_ / grid.n_tiles
+        series = xr.Dataset(
+            {"embedding": (("tile", "time", "feature"), rows.astype(np.float32).reshape(grid.n_tiles, 3, -1)),
+             "valid": (("tile", "time"), np.ones((grid.n_tiles, 3), np.float32))},
+            attrs={"min_valid": 0.5},
+        )  # fmt: skip
+        zones = xr.Dataset({"labels": ("tile", found.labels)}, coords={"zone": [1, 2, 3]})
+        assert found.stability_ari == pytest.approx(stability(series, zones, rng=0), abs=0.02)
 
 
 def test_missing_dates_take_no_part_and_tiles_without_any_are_zone_0():

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taxoscape.embedding.places import Places
@@ -139,6 +139,7 @@ def test_distant_tiles_are_of_the_anchors_date_where_asked_for() -> None:
     assert (np.abs(found.distant - found.anchor)[:, :2].max(axis=1) > 7).all()
 
 
+@settings(max_examples=30)
 @given(tile=st.integers(1, 30), min_valid=st.sampled_from([0.0, 0.3, 0.9, 1.0]), seed=st.integers(0, 999))
 def test_places_hold_every_good_tile_and_draw_each_alike(tile: int, min_valid: float, seed: int) -> None:
     rng = np.random.default_rng(seed)

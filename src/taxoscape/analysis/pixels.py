@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from taxoscape.analysis.quality import STABILITY_TILES, stability_of_rows
 from taxoscape.areas import cell_areas_km2
 from taxoscape.embedding.tiles import TileReader
 from taxoscape.errors import InputError
 from taxoscape.grid import Grid, Lattice
 from taxoscape.progress import Track, silent
+from taxoscape.zones.missing import whole_rows
 from taxoscape.zones.numbering import label_dtype, number_by_size
-from taxoscape.zones.streaming import MAX_PASSES, SAMPLE_ROWS, Stopped, stream_kmeans
+from taxoscape.zones.streaming import MAX_PASSES, SAMPLE_ROWS, Stopped, sample_rows, stream_kmeans
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -59,6 +61,9 @@ class PixelZones:
     inertia_mean: float
     """Mean squared distance of a clustered tile to its centroid, ``T/|S|`` times its sum over the dates S counted; in
     scaled pixel values, so it compares with no other tile size or encoder."""
+    stability_ari: float
+    """How much partitions of random halves of the clustered tiles agree, on a sample of them
+    (`taxoscape.analysis.quality.stability_of_rows`); NaN where there are too few."""
     passes: int
     """Passes of K-means over all tiles."""
     stopped: Stopped
@@ -112,7 +117,7 @@ def pixel_zones(
 
     Notes
     -----
-    Reads the cube once for the means of the bands, once for the sample, and once in each pass of K-means, 22 times at
+    Reads the cube once for the means of the bands, twice for samples, and once in each pass of K-means, 23 times at
     most; a cube up to `CUBE_BYTES` is loaded once. Memory: that, or 256 MiB of cache, and about 1 GiB (2 GiB with
     missing dates). Source: METHOD step 12. The paper takes the best of several starts on all tiles; here starts compete
     on a sample of at most 10 000 tiles, and only the best is carried on over all tiles (`taxoscape.zones.streaming`).
@@ -141,9 +146,17 @@ def pixel_zones(
         small_grid=small,
         n_clusters=int(n_clusters),
         inertia_mean=float((found.squares[placed].astype(np.float64) * (rows.seen.shape[1] / dates)).mean()),
+        stability_ari=_stability(rows, int(n_clusters), rng, track),
         passes=found.passes,
         stopped=found.stopped,
     )
+
+
+def _stability(rows: PixelRows, k: int, rng: int | np.random.Generator, track: Track) -> float:
+    seed = int(rng.integers(2**31)) if isinstance(rng, np.random.Generator) else rng
+    values, seen = sample_rows(rows, STABILITY_TILES, rng=np.random.default_rng([seed, 1]))
+    matrix, _ = whole_rows(values.reshape(*seen.shape, -1), seen)
+    return stability_of_rows(matrix, k, rng=seed, track=track)
 
 
 def majority(labels: Labels, small: Grid, grid: Grid) -> Labels:

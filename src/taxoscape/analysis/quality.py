@@ -238,6 +238,13 @@ def stability(series: xr.Dataset, zones: xr.Dataset, *, rng: int = 0, track: Tra
     if k < 2 or len(chosen) < 4 * k:
         return float("nan")
     matrix, _ = whole_rows(series["embedding"].isel(tile=chosen).to_numpy(), counted(series.isel(tile=chosen)))
+    return stability_of_rows(matrix, k, rng=rng, track=track)
+
+
+def stability_of_rows(matrix: npt.NDArray[np.float32], k: int, *, rng: int = 0, track: Track = silent) -> float:
+    """Return the `stability` of rows without gaps, float32 (row, column), in ``k`` zones; NaN as there."""
+    if k < 2 or len(matrix) < 4 * k:
+        return float("nan")
     generator = np.random.default_rng(rng)
     _, first_axes = principal_axes(matrix, np.sort(generator.permutation(len(matrix))[:STABILITY_AXES_TILES]))
     found = []

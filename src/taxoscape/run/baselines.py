@@ -149,7 +149,7 @@ def _pixels(size_px: int | None) -> Callable[[_Task], _Partition]:
         text = "" if result.converged else f"stopped after {result.passes} passes over the scenes"
         text = text if size == tile_size else "; ".join(part for part in (
             text, "each tile takes the commonest zone of its small tiles") if part)  # fmt: skip
-        metrics = {"inertia_mean": result.inertia_mean}
+        metrics = {"inertia_mean": result.inertia_mean, "stability_ari": result.stability_ari}
         metrics |= map_quality(task.grid.to_map(result.labels), rng=settings.run.seed)
         return result.labels, size**2 * task.cube.sizes["band"], metrics, text
 
