@@ -169,7 +169,7 @@ def _encoded(kind: str) -> Callable[[_Task], _Partition]:
         from taxoscape.embedding.encoding import encode
         from taxoscape.embedding.features import fit_features
         from taxoscape.embedding.fit import untrained
-        from taxoscape.embedding.quick import quickened
+        from taxoscape.embedding.quick import has_bfloat16, quickened
 
         settings = task.context.settings
         seed, size, min_valid = settings.run.seed, task.grid.tile_size, settings.grid.min_valid
@@ -185,7 +185,8 @@ def _encoded(kind: str) -> Callable[[_Task], _Partition]:
                 min_valid=min_valid,
             )
         series = encode(task.cube, encoder, grid=task.grid, min_valid=settings.grid.min_valid, track=task.context.track)
-        return _clustered(series, task)
+        labels, n_features, metrics, _ = _clustered(series, task)
+        return labels, n_features, metrics, "encoded in bfloat16" if kind == "tilenet" and has_bfloat16() else ""
 
     return make
 
