@@ -71,13 +71,17 @@ def drawn_seeds(number: int) -> list[int]:
     return [int(digits[4 * i : 4 * i + 4], 16) for i in range(number)]
 
 
-def run_case(case: str, seed: int, *, size: int = 2000, more: tuple[str, ...] = ()) -> dict[str, Any]:
+def run_case(
+    case: str, seed: int, *, size: int = 2000, more: tuple[str, ...] = (), keep: Path | None = None
+) -> dict[str, Any]:
     """Run one case in a process of its own; return what each method reached, seconds and peak memory.
 
-    ``size`` is that of the built-in region in pixels, ``more`` are further options of the run.
+    ``size`` is that of the built-in region in pixels, ``more`` are further options of the run; ``keep`` keeps scenes and
+    run.
     """
     with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
+        home = Path(folder) if keep is None else keep / f"{case}-{seed}"
+        home.mkdir(parents=True, exist_ok=True)
         if case == "built-in":
             from taxoscape.testing.region import Region
             from taxoscape.testing.writing import write_region
@@ -198,6 +202,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2, 3])
     parser.add_argument("--drawn", type=int, default=3)
     parser.add_argument("--real-seeds", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--folder", type=Path, help="keeps scenes and runs here")
     parser.add_argument("--table", action="store_true", help="measure nothing")
     given = parser.parse_args()
     now = commit()
@@ -208,7 +213,7 @@ def main() -> None:
         for seed in [*given.seeds, *drawn_seeds(given.drawn)] if case == "built-in" else given.real_seeds:
             if any(row["case"] == case and row["seed"] == seed and row["commit"] == now for row in rows):
                 continue
-            new = {**run_case(case, seed), "commit": now}
+            new = {**run_case(case, seed, keep=given.folder), "commit": now}
             rows = [row for row in rows if (row["case"], row["seed"]) != (case, seed)] + [new]
             RESULTS.parent.mkdir(parents=True, exist_ok=True)
             RESULTS.write_text(json.dumps({"cores": os.cpu_count(), "rows": rows}, indent=1) + "\n")
