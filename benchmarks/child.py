@@ -17,7 +17,8 @@ def measured_python(*arguments: str) -> tuple[float, float]:
     """Run Python with these arguments; return seconds and peak memory in GiB."""
     begun = time.monotonic()
     child = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
-    _, code, usage = os.wait4(child.pid, 0)
-    if code:
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
         raise SystemExit(f"this failed: {' '.join(arguments)}")
     return round(time.monotonic() - begun, 1), round(usage.ru_maxrss / 2**20, 2)

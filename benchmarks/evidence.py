@@ -6,7 +6,8 @@ On the built-in region (2 000 × 2 000 px, 8 dates, 8 zones; three seeds that we
 the sha256 of the commit that is checked out, four hexadecimal digits each) and on real imagery with labels in
 ``TAXOSCAPE_REAL_DATA`` or ``../shared/data`` (Sentinel-2 NDVI of the Netherlands against crop groups, MODIS NDVI of
 Lombardy against land cover, Sentinel-2 NDVI of one square kilometre of Slovenia, clouds and all, against land cover;
-the other folders have no labels that a map of tiles can be scored with), each with one command,
+of the other folders some have no labels, Sinop's are another classifier's output, WorldCereal's and Havelland's are
+of scenes that come in formats that taxoscape does not read yet), each with one command,
 ``taxoscape run … --baselines --truth …``, default settings but for tile size and the true number of zones. Per method:
 NMI, ARI and purity against the labels, stability under resampling, share of neighbouring tiles in one zone, patches,
 seconds; the mean over the seeds, and how often the method is above plain tile means in NMI.
@@ -76,8 +77,8 @@ def run_case(
 ) -> dict[str, Any]:
     """Run one case in a process of its own; return what each method reached, seconds and peak memory.
 
-    ``size`` is that of the built-in region in pixels, ``more`` are further options of the run; ``keep`` keeps scenes and
-    run.
+    ``size`` is that of the built-in region in pixels, ``more`` are further options of the run; the folder ``keep`` gets
+    scenes and run.
     """
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) if keep is None else keep / f"{case}-{seed}"

@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 from child import measured, measured_python
 from evidence import commit
+from pyproj import CRS
 
 RESULTS = Path(__file__).resolve().parent / "results" / "whole_scene.json"
 MADE = ("cube", "train", "encode", "cluster", "refine")
@@ -45,12 +46,13 @@ class Case:
     size: int
     dates: int
     tile_size: int
-    n_features: int | None = None
+    encoder: tuple[str, ...] = ()
+    """Lines of the section ``[encoder]`` of the run file."""
 
 
 CASES = {
     "scene": Case(size=10_980, dates=3, tile_size=100),
-    "long": Case(size=2_180, dates=20, tile_size=20, n_features=512),
+    "long": Case(size=2_180, dates=20, tile_size=20, encoder=("n_features = 512",)),
 }
 VAST = (220, 220, 20, 512)
 """Rows, columns, dates, length of the vectors."""
@@ -65,11 +67,9 @@ def run_case(case: Case, home: Path, *, baselines: bool) -> dict[str, Any]:
     if not (home / "truth").exists():
         region = Region(seed=7, height=case.size, width=case.size, n_zones=12, dates=case.dates)
         write_region(region, home, threads=os.cpu_count() or 1)
-    features = "" if case.n_features is None else f"[encoder]\nn_features = {case.n_features}\n"
-    table.write_text(
-        f'scenes = ["scenes"]\nout = "run"\n[grid]\ntile_size = {case.tile_size}\n[zones]\nzones = 12\n'
-        f'[analysis]\ntruth = "truth/truth.tif"\nbaselines = {str(baselines).lower()}\n{features}'
-    )
+    lines = ['scenes = ["scenes"]', 'out = "run"', "[grid]", f"tile_size = {case.tile_size}", "[zones]", "zones = 12"]
+    lines += ["[analysis]", 'truth = "truth/truth.tif"', f"baselines = {str(baselines).lower()}"]
+    table.write_text("\n".join([*lines, "[encoder]", *case.encoder, ""]))
     taken = {"run": measured("run", str(table))}
     for stage in MEASURED:
         forget(run, stage)
@@ -110,7 +110,9 @@ def write_vast(path: Path) -> None:
     from taxoscape.zones.kmeans import cluster
 
     rows, cols, n_times, n_features = VAST
-    lattice = Lattice(crs="EPSG:32630", x0=500_000, y0=4_700_000, dx=1000, dy=1000, height=rows, width=cols)
+    lattice = Lattice(
+        crs=CRS.from_epsg(32630).to_wkt(), x0=500_000, y0=4_700_000, dx=1000, dy=1000, height=rows, width=cols
+    )
     grid = Grid.over(lattice, tile_size=1)
     times = np.datetime64("2024-01-05", "ns") + 15 * np.arange(n_times) * np.timedelta64(1, "D")
     generator = np.random.default_rng(0)

@@ -95,16 +95,18 @@ def test_the_series_have_512_features_and_end_in_zones(paper_run):
     assert (metrics["n_clusters"], metrics["n_tiles"], metrics["n_dates"]) == (3, 36, 2)
 
 
-def test_imported_weights_go_the_whole_road(tmp_path):
+def test_imported_weights_go_the_whole_road(tmp_path, monkeypatch):
     import torch
 
     from taxoscape.embedding.networks import build_network
 
+    monkeypatch.setattr(fit, "HELD_OUT", 8)
     write_region(Region(seed=6, height=160, width=210, n_zones=2, dates=2), tmp_path)
     network = build_network("tilenet", n_bands=3, tile_size=50, n_features=512, seed=4)
     torch.save(network.state_dict(), tmp_path / "naip.ckpt")
     encoder, out = tmp_path / "naip.safetensors", tmp_path / "run"
-    assert run_command(["import-weights", str(tmp_path / "naip.ckpt"), "--out", str(encoder), "--tile-size", "50"]) == 0
+    how = ["--out", str(encoder), "--tile-size", "50", "--bands", "B04,B03,B02"]
+    assert run_command(["import-weights", str(tmp_path / "naip.ckpt"), *how]) == 0
     given = ["--encoder", str(encoder), "--tile-size", "50", "--zones", "2", "--no-refine", "--no-evidence", "--quiet"]
     assert run_command(["run", str(tmp_path / "scenes"), "--out", str(out), *given]) == 0
     series = read_series(out / "series_geographic.zarr")

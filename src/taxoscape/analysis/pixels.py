@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +43,8 @@ WINDOW_BYTES = 128 * 2**20
 """Edge and bytes, of all dates, of the largest square of pixels that is read at once, but for a single tile."""
 ROWS_BYTES = 16 * 2**20
 """Bytes of float32 rows in a block, but for one row of tiles of a square."""
+STABILITY_BYTES = 512 * 2**20
+"""Bytes of float32 rows on which the stability is measured."""
 CUBE_BYTES = 5 * 2**29
 """Bytes up to which a cube is loaded whole: it is read some twenty times."""
 
@@ -64,6 +67,10 @@ class PixelZones:
     stability_ari: float
     """How much partitions of random halves of the clustered tiles agree, on a sample of them
     (`taxoscape.analysis.quality.stability_of_rows`); NaN where there are too few."""
+    stability_tiles: int
+    """Size of that sample: as many tiles as elsewhere where they fit into `STABILITY_BYTES`."""
+    stability_seconds: float
+    """Seconds that it took, of all."""
     passes: int
     """Passes of K-means over all tiles."""
     stopped: Stopped
@@ -133,6 +140,9 @@ def pixel_zones(
     rows = PixelRows(cube, small, min_valid=min_valid, track=track)
     found = stream_kmeans(rows, n_clusters, sample=SAMPLE_ROWS, starts=starts, rng=rng, max_passes=MAX_PASSES,
                           track=track)  # fmt: skip
+    begun = monotonic()
+    stability, n_sampled = _stability(rows, int(n_clusters), rng, track)
+    seconds = monotonic() - begun
     placed = found.labels >= 0
     clusters = np.empty(small.n_tiles, dtype=np.int64)
     clusters[rows.tiles] = found.labels
@@ -146,17 +156,20 @@ def pixel_zones(
         small_grid=small,
         n_clusters=int(n_clusters),
         inertia_mean=float((found.squares[placed].astype(np.float64) * (rows.seen.shape[1] / dates)).mean()),
-        stability_ari=_stability(rows, int(n_clusters), rng, track),
+        stability_ari=stability,
+        stability_tiles=n_sampled,
+        stability_seconds=seconds,
         passes=found.passes,
         stopped=found.stopped,
     )
 
 
-def _stability(rows: PixelRows, k: int, rng: int | np.random.Generator, track: Track) -> float:
+def _stability(rows: PixelRows, k: int, rng: int | np.random.Generator, track: Track) -> tuple[float, int]:
+    """Return the stability of partitions of a sample of the tiles, and how many these are."""
     seed = int(rng.integers(2**31)) if isinstance(rng, np.random.Generator) else rng
-    values, seen = sample_rows(rows, STABILITY_TILES, rng=np.random.default_rng([seed, 1]))
+    values, seen = sample_rows(rows, STABILITY_TILES, most_bytes=STABILITY_BYTES, rng=np.random.default_rng([seed, 1]))
     matrix, _ = whole_rows(values.reshape(*seen.shape, -1), seen)
-    return stability_of_rows(matrix, k, rng=seed, track=track)
+    return stability_of_rows(matrix, k, rng=seed, track=track), len(matrix)
 
 
 def majority(labels: Labels, small: Grid, grid: Grid) -> Labels:

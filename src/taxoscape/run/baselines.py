@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from taxoscape.analysis.pixels import pixel_zones
+from taxoscape.analysis.pixels import PixelZones, pixel_zones
 from taxoscape.analysis.quality import map_quality, quality
 from taxoscape.contracts import grid_of
 from taxoscape.errors import InputError
@@ -50,7 +50,7 @@ class Baseline:
     seconds: float
     """Seconds from the cube to the partition."""
     metrics: dict[str, float | None] = field(default_factory=dict)
-    """As `taxoscape.analysis.quality.quality`, in the method's own series; on the map alone for pixels."""
+    """As `taxoscape.analysis.quality.quality`, in the method's own series; of raw pixels without silhouettes."""
     note: str = ""
     """What a reader must know; why it was left out, where it was."""
 
@@ -146,21 +146,34 @@ def _pixels(size_px: int | None) -> Callable[[_Task], _Partition]:
             rng=settings.run.seed,
             track=task.context.track,
         )
-        text = "" if result.converged else f"stopped after {result.passes} passes over the scenes"
-        text = text if size == tile_size else "; ".join(part for part in (
-            text, "each tile takes the commonest zone of its small tiles") if part)  # fmt: skip
+        begun = time.monotonic()
         metrics = {"inertia_mean": result.inertia_mean, "stability_ari": result.stability_ari}
         metrics |= map_quality(task.grid.to_map(result.labels), rng=settings.run.seed)
-        return result.labels, size**2 * task.cube.sizes["band"], metrics, text
+        metrics["measuring"] = result.stability_seconds + time.monotonic() - begun
+        return result.labels, size**2 * task.cube.sizes["band"], metrics, _told(result, own=size == tile_size)
 
     return make
+
+
+def _told(result: PixelZones, *, own: bool) -> str:
+    """Return what a reader must know of zones from pixels."""
+    kind = "tiles" if own else "small tiles"
+    parts = [f"stability of {result.stability_tiles} {kind}; no silhouette: all pixels at once are too many"]
+    if not own:
+        parts.insert(0, "each tile takes the commonest zone of its small tiles")
+    if not result.converged:
+        parts.insert(0, f"stopped after {result.passes} passes over the scenes")
+    return "; ".join(parts)
 
 
 def _means(task: _Task) -> _Partition:
     """Cluster the mean colours of tiles."""
     statistics = task.statistics
     series = statistics[["mean", "valid"]].rename({"mean": "embedding", "band": "feature"}).drop_vars("feature")
-    return _clustered(series, task)
+    labels, n_features, metrics, note = _clustered(series, task)
+    marker = task.context.folder.marker("statistics")
+    metrics["measuring"] -= marker["seconds"] if marker else 0.0  # the means are its work
+    return labels, n_features, metrics, note
 
 
 def _encoded(kind: str) -> Callable[[_Task], _Partition]:

@@ -288,17 +288,15 @@ def _rows_again(blocks: Blocks, wanted: dict[int, int]) -> Iterator[tuple[int, n
                 yield row, values[one], seen[one]
 
 
-def sample_rows(blocks: Blocks, sample: int = SAMPLE_ROWS, *, rng: np.random.Generator) -> tuple[Float32, Bool]:
+def sample_rows(blocks: Blocks, sample: int, *, most_bytes: int, rng: np.random.Generator) -> tuple[Float32, Bool]:
     """Return a random sample of the rows seen: float32 (row, column), bool (row, date), in the order of the rows.
 
-    ``sample`` rows at most, and no more than fit into `SAMPLE_BYTES`; 0 rows where none is seen. One pass.
+    ``sample`` rows at most, and no more than fit into ``most_bytes``; 0 rows where none is seen. One pass.
     """
     kept: _Reservoir | None = None
     for start, values, seen in blocks:
         if kept is None:
-            kept = _Reservoir(
-                max(1, min(sample, SAMPLE_BYTES // (4 * values.shape[1]))), values.shape[1], seen.shape[1]
-            )
+            kept = _Reservoir(max(1, min(sample, most_bytes // (4 * values.shape[1]))), values.shape[1], seen.shape[1])
         kept.add(start, values, seen, rng.random(len(values)))
     return (np.zeros((0, 0), np.float32), np.zeros((0, 0), np.bool_)) if kept is None else kept.rows()
 
