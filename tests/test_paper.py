@@ -44,7 +44,7 @@ def paper_run(tmp_path_factory):
     return home / "run"
 
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.xdist_group("paper")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def test_the_preset_trains_the_papers_network_on_three_bands_of_eight_bits(paper_run):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from taxoscape.analysis.dates import centroid_paths, separating_dates
+from taxoscape.analysis.dates import Separation, centroid_paths, separating_dates
 from taxoscape.errors import InputError
 from taxoscape.publish import canvas
 from taxoscape.publish.dates_figure import figure_paths, figure_separation
@@ -57,8 +57,10 @@ def test_no_letters_collide_with_few_and_many_zones_and_dates(make, drawn, tmp_p
 def test_up_to_eight_zones_share_a_plane_and_more_have_a_panel_each(make, drawn, tmp_path, k, axes):
     draw_paths(tmp_path / "p.png", *zoned(make, k, 4))
     assert len(drawn[0].axes) == axes
-    numbers = [t.get_text() for a in drawn[0].axes for t in a.texts if t.get_text().isdigit()]
-    assert sorted(numbers, key=int) == [str(zone) for zone in range(1, k + 1)]
+    said = [t.get_text() for a in drawn[0].axes for t in a.texts] if axes == 1 else [
+        a.get_title(loc="left").removeprefix("Zone ").split()[0] for a in drawn[0].axes
+    ]  # fmt: skip
+    assert sorted((text for text in said if text.isdigit()), key=int) == [str(zone) for zone in range(1, k + 1)]
 
 
 def test_a_path_has_its_zones_colour_and_its_first_and_last_date_are_named(make, drawn, tmp_path):
@@ -100,6 +102,17 @@ def test_the_effects_stand_in_their_cells_and_the_best_date_is_framed(make, draw
             assert shown[(t + 0.5, row + 0.5)] == f"{effect[a, b, t]:.1f}"
         frame = cells.patches[row]
         assert int(frame.get_x()) == effect[a, b].argmax()
+
+
+def test_where_most_effects_are_large_the_colours_reach_further(make, drawn, tmp_path):
+    series, zones, table = zoned(make, 3, 4)
+    found = separating_dates(series, zones)
+    scale = 20 / np.nanquantile(found.effect, 0.9)
+    for factor in (0.1 * scale, scale):
+        changed = Separation(effect=factor * found.effect, distance=found.distance, share=found.share)
+        figure_separation(tmp_path / "d.png", separation=changed, dates=series["time"].to_numpy(), table=table)
+    ends = [[t.get_text() for t in figure.axes[1].get_xticklabels()][-1] for figure in drawn]
+    assert ends == ["4 and more", "20 and more"]
 
 
 def test_of_many_zones_only_the_nearest_pairs_are_drawn_and_the_figure_says_so(make, drawn, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -43,6 +44,11 @@ class Page(HTMLParser):
     @property
     def text(self):
         return " ".join(" ".join(self.words).split())
+
+
+def test_a_network_that_is_not_the_papers_is_told(context):
+    assert "another loss than the paper" not in render_report(context)
+    assert "another loss than the paper" in render_report(replace(context, as_in_paper=False))
 
 
 @pytest.fixture

@@ -12,8 +12,6 @@ from taxoscape.run.baselines import compared_labels, read_baselines
 from taxoscape.run.folder import RunFolder
 from taxoscape.run.store import read_dataset
 
-pytestmark = pytest.mark.xdist_group("findings")
-
 
 @pytest.fixture
 def copy(finished, tmp_path) -> Path:

@@ -26,8 +26,6 @@ from taxoscape.run.store import read_dataset
 from taxoscape.run.table import FIGURES
 from taxoscape.run.tables import csv_text, plain
 
-pytestmark = pytest.mark.xdist_group("findings")  # fixtures are made once
-
 EVERY_RUN = (
     "run.toml", "run.log", "encoder_geographic.safetensors", "series_geographic.zarr", "partition_geographic.zarr",
     "zones.tif", "zones.gpkg", "zones.qml", "colours.tif", "zones.toml", "metrics.json", "analysis.json", "cards.csv",
@@ -35,7 +33,7 @@ EVERY_RUN = (
 )  # fmt: skip
 WITH_EVERYTHING = (
     *EVERY_RUN, "encoder.safetensors", "series.zarr", "partition.zarr", "zones_geographic.tif", "sweep.csv",
-    "baselines.csv", "evidence.zarr", "baselines.zarr", "layers.zarr",
+    "baselines.csv", "dates.csv", "moved.tif", "evidence.zarr", "baselines.zarr", "layers.zarr",
 )  # fmt: skip
 NAMES = (
     "n_tiles", "n_dates", "n_clusters", "inertia_mean", "silhouette_flat", "silhouette_sumnorm", "map_silhouette",
@@ -116,6 +114,16 @@ def cheap(scenes, tmp_path_factory) -> Path:
 def test_a_run_with_everything_asked_for_makes_every_file_that_the_documents_name(full):
     assert [name for name in WITH_EVERYTHING if not (full / name).exists()] == []
     assert set(states(full).values()) == {"done"}
+
+
+def test_the_table_of_dates_has_every_pair_of_zones_and_shares_that_make_one(full):
+    rows = table_of(full / "dates.csv")
+    zones = {int(row["zone_a"]) for row in rows} | {int(row["zone_b"]) for row in rows}
+    k, dates = len(zones), {row["date"] for row in rows}
+    assert len(rows) == k * (k - 1) // 2 * len(dates)
+    for a, b in {(row["zone_a"], row["zone_b"]) for row in rows}:
+        share = sum(float(row["share"]) for row in rows if (row["zone_a"], row["zone_b"]) == (a, b))
+        assert share == pytest.approx(1)
 
 
 def test_a_run_with_everything_has_every_figure_but_that_of_several_regions(full):

@@ -17,8 +17,6 @@ from taxoscape.run.names import current_names
 from taxoscape.run.pipeline import status
 from taxoscape.run.store import read_dataset
 
-pytestmark = pytest.mark.xdist_group("names")  # fixtures are made once
-
 OPTIONS = ["--tile-size", "20", "--encoder", "stats", "--no-refine", "--no-evidence", "--threads", "1", "--quiet"]
 MINE = "upland <pasture> & moor"
 

@@ -22,8 +22,6 @@ from taxoscape.run.store import read_dataset
 from taxoscape.testing.region import Region
 from taxoscape.testing.writing import write_region
 
-pytestmark = pytest.mark.xdist_group("regions")  # fixtures are made once
-
 SETTINGS = """
 [grid]
 tile_size = 20

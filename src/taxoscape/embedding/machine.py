@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from torch import nn
@@ -18,7 +19,7 @@ def has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def settled_device(wanted: str) -> str:
+def settled_device(wanted: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:
     """Return the device to use: the one that is wanted, or for ``auto`` the GPU where there is one."""
     if wanted != "auto":
         return wanted

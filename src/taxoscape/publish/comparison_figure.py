@@ -88,8 +88,8 @@ def figure_comparison(
         heading = f"The same tiles, as many zones, {len(maps)} ways to see them"
         figure.text(SIDE / WIDTH, 1 - 0.25 / height, heading, fontsize=13, fontweight="bold", va="center")
         note = (
-            "Colours are those of the run's zones: a zone of another method has the colour of the zone that it shares "
-            "most tiles with. NMI, ARI, stability: 1 is all alike, 0 no more than chance."
+            "Colours are those of the run's zones, each given once to the zones of another method, so that as many "
+            "tiles as possible keep their colour. NMI, ARI, stability: 1 is all alike, 0 no more than chance."
         )
         figure.text(SIDE / WIDTH, 1 - 0.44 / height, canvas.wrap(note, 125), fontsize=9, color=canvas.FAINT, va="top")
         for number, shown in enumerate(maps):

@@ -37,7 +37,7 @@ ALL_PAIRS = 8
 """Zones of which all pairs are drawn; of more, as many of the nearest pairs."""
 MOST_PAIRS = ALL_PAIRS * (ALL_PAIRS - 1) // 2
 CLEAR = 4.0
-"""Effect at which the colour scale ends: zones that hardly overlap."""
+"""Effect of zones that hardly overlap, at which the colour scale ends; further out where most effects are larger."""
 
 
 def figure_paths(path: str | os.PathLike[str], *, paths: CentroidPaths, dates: Dates, table: Sequence[ZoneRow]) -> None:
@@ -130,13 +130,14 @@ def figure_separation(
         left, bottom = 1.3, foot
         wide, high = cell_w * len(dates), cell_h * len(pairs)
         axes = figure.add_axes((left / WIDTH, bottom / height, wide / WIDTH, high / height))
-        _draw_effects(axes, values, cell_w)
+        top = _scale_end(values)
+        _draw_effects(axes, values, cell_w, top)
         _pair_marks(axes, pairs, table, cell_w)
         for index in choose_dates(len(dates), max(1, int(wide / 0.62))):
             axes.text(index + 0.5, -0.3, _date_text(dates[index]), ha="center", va="baseline", fontsize=8.5,
                       color=canvas.FAINT, linespacing=1.05)  # fmt: skip
         bar = figure.add_axes((left / WIDTH, 0.42 / height, 3.2 / WIDTH, 0.13 / height))
-        _draw_scale(bar)
+        _draw_scale(bar, top)
         canvas.save(figure, path)
     return True
 
@@ -211,9 +212,9 @@ def _limits(points: Float64, wide: float, high: float) -> tuple[tuple[float, flo
 
 
 def _draw_path(axes: Axes, points: Float64, colour: str, *, number: int | None = None, small: bool = False) -> None:
-    """Draw one path: a line, arrows along it, a ring at the first date, a dot with the zone's number at the last.
+    """Draw one path: a line, arrows along it, a ring at the first date, a dot at the last.
 
-    Without a number only the line, behind the others.
+    The dot holds the zone's number but where it is ``small``. Without a number only the line, behind the others.
     """
     from matplotlib.patheffects import withStroke
 
@@ -227,40 +228,49 @@ def _draw_path(axes: Axes, points: Float64, colour: str, *, number: int | None =
             axes.plot(*points[[a, b]].T, color=colour, linewidth=width, zorder=layer, linestyle=":")
     if number is None:
         return
-    _draw_arrows(axes, points[seen], colour, most=4 if small else ARROWS)
+    _draw_arrows(axes, points[seen], colour, most=4 if small else ARROWS, head=7 if small else 13)
     dots = 2.8 if len(seen) <= 15 else 1.6
     axes.plot(*points[seen[1:-1]].T, linestyle="none", marker="o", markersize=dots, color=colour, zorder=4)
-    size = 11 if small else 13
+    size = 7 if small else 13
     if len(seen) > 1:
-        axes.plot(*points[seen[0]], marker="o", markersize=size - 5, markerfacecolor="white", markeredgecolor=colour,
+        ring = size - (2 if small else 5)
+        axes.plot(*points[seen[0]], marker="o", markersize=ring, markerfacecolor="white", markeredgecolor=colour,
                   markeredgewidth=1.6, zorder=5)  # fmt: skip
     axes.plot(*points[seen[-1]], marker="o", markersize=size, color=colour, zorder=6, markeredgecolor="white",
               markeredgewidth=0.8)  # fmt: skip
+    if small:
+        return  # its panel says which zone it is
     axes.text(points[seen[-1], 0], points[seen[-1], 1], str(number), ha="center", va="center_baseline",
-              fontsize=8 if small else 8.5, fontweight="bold", color="white", zorder=7,
+              fontsize=8.5, fontweight="bold", color="white", zorder=7,
               path_effects=[withStroke(linewidth=1.8, foreground=canvas.INK)])  # fmt: skip
 
 
-def _draw_arrows(axes: Axes, points: Float64, colour: str, most: int) -> None:
+def _draw_arrows(axes: Axes, points: Float64, colour: str, *, most: int, head: int) -> None:
     """Draw arrowheads in the middle of a few steps of a path."""
     if len(points) < 2:
         return
     for a in choose_dates(len(points) - 1, most):
         step = points[a + 1] - points[a]
         if np.abs(step).max() > 0:
-            head = {"arrowstyle": "-|>", "color": colour, "mutation_scale": 13, "linewidth": 0, "shrinkA": 0}
+            style = {"arrowstyle": "-|>", "color": colour, "mutation_scale": head, "linewidth": 0, "shrinkA": 0}
             axes.annotate("", xy=points[a] + 0.62 * step, xytext=points[a] + 0.4 * step, zorder=4,
-                          arrowprops={**head, "shrinkB": 0})  # fmt: skip
+                          arrowprops={**style, "shrinkB": 0})  # fmt: skip
 
 
-def _draw_effects(axes: Axes, values: Float64, cell_w: float) -> None:
+def _scale_end(values: Float64) -> float:
+    """Return the effect at which the colour scale ends, so that most effects are told apart."""
+    known = values[np.isfinite(values)]
+    return max(CLEAR, float(np.ceil(np.quantile(known, 0.9) / 4) * 4)) if len(known) else CLEAR
+
+
+def _draw_effects(axes: Axes, values: Float64, cell_w: float, top: float) -> None:
     """Draw effects, float64 (pair, time), as a heat map, with numbers where they have room; the best date is framed."""
     from matplotlib import colormaps
     from matplotlib.patches import Rectangle
 
     n_pairs, n_dates = values.shape
     colours = colormaps["viridis"].with_extremes(bad="#e3e4e7")
-    axes.imshow(np.ma.masked_invalid(np.minimum(values, CLEAR)), cmap=colours, vmin=0, vmax=CLEAR, aspect="auto",
+    axes.imshow(np.ma.masked_invalid(np.minimum(values, top)), cmap=colours, vmin=0, vmax=top, aspect="auto",
                 extent=(0, n_dates, n_pairs, 0), interpolation="nearest")  # fmt: skip
     axes.set(xlim=(0, n_dates), ylim=(n_pairs, 0), xticks=[], yticks=[])
     for row, effects in enumerate(values):
@@ -268,7 +278,7 @@ def _draw_effects(axes: Axes, values: Float64, cell_w: float) -> None:
             for t in np.flatnonzero(~np.isnan(effects)):
                 text = f"{effects[t]:.1f}" if effects[t] < 99 else ">99"
                 axes.text(t + 0.5, row + 0.5, text, ha="center", va="center_baseline", fontsize=8.5,
-                          color="white" if effects[t] < 0.6 * CLEAR else canvas.INK)  # fmt: skip
+                          color="white" if effects[t] < 0.6 * top else canvas.INK)  # fmt: skip
         if n_dates > 1 and not np.isnan(effects).all():
             best = int(np.nanargmax(effects))
             axes.add_patch(Rectangle((best + 0.02, row + 0.04), 0.96, 0.92, fill=False, edgecolor="#e11d48",
@@ -290,19 +300,19 @@ def _pair_marks(axes: Axes, pairs: Sequence[tuple[int, int]], table: Sequence[Zo
         axes.text(-0.55 / cell_w, row + 0.5, "–", ha="center", va="center_baseline", fontsize=9, color=canvas.FAINT)
 
 
-def _draw_scale(axes: Axes) -> None:
+def _draw_scale(axes: Axes, top: float) -> None:
     from matplotlib import colormaps
 
-    axes.imshow(np.linspace(0, 1, 256)[None], cmap=colormaps["viridis"], aspect="auto", extent=(0, CLEAR, 0, 1))
-    ticks = [0, 1, 2, 3, 4]
+    axes.imshow(np.linspace(0, 1, 256)[None], cmap=colormaps["viridis"], aspect="auto", extent=(0, top, 0, 1))
+    ticks = [round(top * part / 4) for part in range(5)]
     axes.set_yticks([])
-    axes.set_xticks(ticks, labels=[str(t) if t < CLEAR else f"{t} and more" for t in ticks])
+    axes.set_xticks(ticks, labels=[str(t) if t < top else f"{t} and more" for t in ticks])
     axes.tick_params(labelsize=8.5)
 
 
 def _separation_note(values: Float64, shown: int, total: int, k: int) -> str:
     text = "How far the means of two zones lie apart on a date, in standard deviations within the zones along the line "
-    text += "between them (Cohen's d): at 2 the zones overlap, at 4 they hardly do. "
+    text += "between them (the standardised difference): at 2 the zones overlap, at 4 they hardly do. "
     if shown < total:
         text += f"The {shown} of {total} pairs with the nearest centroids, nearest first. "
     elif k > ALL_PAIRS:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _SIDE, _SPACE, _LEFT = 3.1, 0.2, 0.15
 """Inches: side of a panel, between two, at the edge."""
+POOR_STRESS = 0.2
+"""Stress of MDS above which a plane does not show the distances (Kruskal, Psychometrika 29, 1964)."""
 _SMALL = 0.25
 """A zone whose dots lie within so many inches has its number above them."""
 _NEAR = 0.2
@@ -101,9 +103,14 @@ def _panels(found: Projections) -> list[tuple[str, Projection]]:
     named = [
         (f"PCA: {_count(total)} tiles, {shares[0]} + {shares[1]} of the variance", found.pca),
         (f"t-SNE: {_count(len(found.tsne.tiles), total)} tiles, perplexity {found.perplexity:.3g}", found.tsne),
-        (f"MDS: {_count(len(found.mds.tiles), total)} tiles, stress {found.stress:.2f}", found.mds),
+        (f"MDS: {_count(len(found.mds.tiles), total)} tiles, stress {_stress(found.stress)}", found.mds),
     ]
     return [(canvas.wrap(title if len(part.tiles) else title.split(":")[0], 40), part) for title, part in named]
+
+
+def _stress(stress: float) -> str:
+    """Return the stress of MDS, and whether its distances can be read at all."""
+    return f"{stress:.2f}" if not stress > POOR_STRESS else f"{stress:.2f}, poor: read no distances from it"
 
 
 def _count(number: int, total: int | None = None) -> str:

@@ -287,7 +287,8 @@ KINDS = (
     Figure(
         name="strips",
         title="What each zone looks like",
-        caption="The tiles nearest to the mean of each zone, date by date, all under the same stretch.",
+        caption="The tile or tiles nearest to the mean of each zone (fewer where there are many zones; analysis.json "
+        "names more), date by date, all under the same stretch.",
         alt="Rows of tile images, one block per zone, one column per date.",
         draw=_strips,
     ),
@@ -295,8 +296,8 @@ KINDS = (
         name="cards",
         title="What each zone is like",
         caption="How green each zone is (NDVI) on each date, or how bright in each band where none is known to be near "
-        "infrared: the mean of its tiles, and the range that holds the middle 80 % of them. The names are proposals "
-        "from the numbers below; edit them in zones.toml.",
+        "infrared: the mean of its tiles, and the range that holds the middle 80 % of them (every band is in "
+        "curves.csv). The names are proposals from the numbers below; edit them in zones.toml.",
         alt="A small chart of each zone over the dates.",
         draw=_cards,
     ),
@@ -316,7 +317,8 @@ RELATIONS = (
         name="interpolation",
         title="What lies between two zones",
         caption="From one zone to a linked one: at a quarter, half and three quarters of the way between their means, "
-        "the real tile that is nearest. Gradual change means no sharp line between the two.",
+        "the real tile that is nearest. Gradual change means no sharp line between the two. Where one tile "
+        "comes twice, or none is near, there is no land between them.",
         alt="Rows of tile images that lead from one zone to another.",
         draw=_interpolation,
     ),

@@ -148,6 +148,15 @@ def _dates(work: _Analysis) -> None:
         "effect": separation.effect.tolist(), "distance": separation.distance.tolist(),
         "share": separation.share.tolist(),
     }  # fmt: skip
+    dates = work.reading.series["time"].to_numpy().astype("datetime64[D]")
+    k = work.reading.k
+    rows = [
+        {"zone_a": a + 1, "zone_b": b + 1, "date": str(date), "effect": separation.effect[a, b, t],
+         "distance": separation.distance[a, b, t], "share": separation.share[a, b, t]}
+        for a in range(k) for b in range(a + 1, k) for t, date in enumerate(dates)
+    ]  # fmt: skip
+    if rows:
+        work.tables["dates"] = rows
 
 
 def _projections(work: _Analysis) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from taxoscape.config import Settings, to_dict
 from taxoscape.cube.wording import counted
-from taxoscape.publish import wording
+from taxoscape.publish import canvas, wording
 from taxoscape.publish.report import ReportContext, ReportFigure, ReportInput, ReportTable, TruthScore, write_report
 from taxoscape.run.drawing import Drawing, figures_of
 from taxoscape.run.reading import associations
@@ -32,6 +32,7 @@ FILES = (
     ("curves.csv", "each band of each zone over the dates"),
     ("graph.graphml", "the graph of zones, for Gephi, yEd or networkx; graph.json is the same"),
     ("projections.csv", "the place of each tile on the planes"),
+    ("dates.csv", "which dates tell each two zones apart"),
     ("sweep.csv", "the evidence for each number of zones"),
     ("baselines.csv", "the comparison with pixels and training-free encoders"),
     ("encoder.safetensors", "the trained encoder"),
@@ -42,6 +43,8 @@ FILES = (
 )
 
 
+PAPER = ("tilenet", "triplet")
+"""Network and loss of the paper."""
 OF_TRUTH = ("nmi", "ari", "purity", "n_labelled_tiles")
 """Metrics that stand in the table of agreement with the truth."""
 
@@ -53,11 +56,11 @@ def write_page(drawing: Drawing, settings: Settings, scores: Scores) -> Path:
     document = folder.read_document()
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     markers = {stage.name: folder.marker(stage.name) or {} for stage in STAGES}
-    area = sum(row.area_km2 for row in drawing.table)
+    ground = f"{canvas.area_text(sum(row.area_km2 for row in drawing.table))} km²"
     times = reading.series["time"].to_numpy().astype("datetime64[D]")
     size, n_dates = grid.tile_size, len(times)
     n_zones = sum(row.n_tiles > 0 for row in drawing.table)
-    placed = int((labels > 0).sum())
+    counted_tiles = wording.number(int((labels > 0).sum()))
     span = f"from {times[0]} to {times[-1]}" if n_dates > 1 else f"({times[0]})"
     where = f", in {counted(len(drawing.regions), 'region')}" if drawing.regions else ""
     through = " through time" if n_dates > 1 else ""
@@ -65,12 +68,18 @@ def write_page(drawing: Drawing, settings: Settings, scores: Scores) -> Path:
     context = ReportContext(
         title=counted(n_zones, "land zone"),
         summary=(
-            f"{placed} tiles of {size} × {size} pixels, {area:,.4g} km²{where}, seen on {counted(n_dates, 'date')} "
+            f"{counted_tiles} tiles of {size} × {size} pixels, {ground}{where}, seen on {counted(n_dates, 'date')} "
             f"{span}, fall into {counted(n_zones, 'zone')} by how they look{through}. Nobody labelled anything: "
             f"the zones come from the images {'alone' if _learnt_from(markers) else 'and from where they lie'}.",
         ),
         **({"encoder": _learnt_from(markers)} if _learnt_from(markers) else {}),
-        facts=((f"{area:,.4g} km²", "area"), (f"{placed}", "tiles"), (str(n_dates), "dates"), (str(n_zones), "zones")),
+        as_in_paper=bool(_learnt_from(markers)) or (settings.encoder.network, settings.encoder.loss) == PAPER,
+        facts=(
+            (ground, "area"),
+            (counted_tiles, "tiles"),
+            (str(n_dates), "dates"),
+            (str(n_zones), "zones"),
+        ),
         zones=drawing.table,
         figures=_parts(drawing),
         metrics={
@@ -161,7 +170,7 @@ def _layer_table(drawing: Drawing) -> ReportTable:
 def _sweep_table(drawing: Drawing) -> ReportTable:
     stored = drawing.reading.found["sweep"]
     names = {
-        "prediction_strength": "Weakest", "bootstrap_ari": "Stability", "silhouette_flat": "Silhouette",
+        "prediction_strength": "Weakest", "bootstrap_ari": "Resamples", "silhouette_flat": "Silhouette",
         "silhouette_sumnorm": "… under d", "davies_bouldin_flat": "Davies-B.", "map_join_share": "Joins",
         "map_patches": "Patches", "inertia_mean": "Error", "nmi": "NMI", "ari": "ARI",
     }  # fmt: skip
@@ -169,7 +178,9 @@ def _sweep_table(drawing: Drawing) -> ReportTable:
     asked = "" if present == chosen else f" This run has {counted(present, 'zone')}, as asked."
     note = (
         f"By the rule: {stored['reason']}{asked} Weakest: share of the pairs of tiles of the weakest zone that stay "
-        "together in resamples. Davies-B.: Davies-Bouldin, lower is better. Joins: share of neighbouring tiles in one "
+        "together in resamples. Resamples: adjusted Rand index between partitions of bootstrap samples of at most "
+        "2 000 tiles (the stability of a run's own zones is of random halves). Silhouettes are of at most 2 000 tiles "
+        "against all. Davies-B.: Davies-Bouldin, lower is better. Joins: share of neighbouring tiles in one "
         "zone. Error: mean squared distance to the centre. NMI and ARI: agreement with the truth."
     )
     return _measures_table(stored["rows"], "n_clusters", "Zones", names, note)
@@ -211,7 +222,7 @@ def _cell(name: str, value: float | None) -> str:
 
 def _region_table(drawing: Drawing) -> ReportTable:
     rows = [
-        (region.name, f"{sum(region.areas_km2):,.4g}", str(region.n_overall_zones), wording.number(region.ari),
+        (region.name, canvas.area_text(sum(region.areas_km2)), str(region.n_overall_zones), wording.number(region.ari),
          wording.number(region.nmi))
         for region in drawing.regions
     ]  # fmt: skip

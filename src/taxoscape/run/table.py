@@ -95,7 +95,7 @@ STAGES: tuple[Stage, ...] = (
         also=("run.seed", "grid", "zones.starts"),
         outputs=("baselines.zarr",),
         with_stage="analyse",
-        version=2,
+        version=3,
     ),
     Stage(
         name="analyse",
@@ -103,10 +103,10 @@ STAGES: tuple[Stage, ...] = (
         own=("analysis.layers", "analysis.truth", "analysis.min_share"),
         also=("run.seed",),
         outputs=(
-            "metrics.json", "analysis.json", "sweep.csv", "baselines.csv", "projections.csv", "layers.zarr",
-            "regions.zarr",
+            "metrics.json", "analysis.json", "sweep.csv", "baselines.csv", "projections.csv", "dates.csv",
+            "layers.zarr", "regions.zarr",
         ),
-        version=3,
+        version=4,
     ),
     Stage(
         name="publish",
@@ -120,7 +120,7 @@ STAGES: tuple[Stage, ...] = (
             *(f"figures/{name}.png" for name in FIGURES),
             "cards.csv", "curves.csv", "graph.graphml", "graph.json", "report.html",
         ),
-        version=3,
+        version=4,
     ),
 )  # fmt: skip
 """In the order in which `run` does them."""

@@ -322,5 +322,6 @@ def check_encoder(encoder: Encoder, path: Path, bands: tuple[str, ...], tile_siz
     if encoder.bands != bands or encoder.tile_size != tile_size:
         raise InputError(
             f"the encoder in {path} is for the bands {', '.join(encoder.bands)} and tiles of {encoder.tile_size} px, "
-            f"this run has the bands {', '.join(bands)} and tiles of {tile_size} px: set --bands and --tile-size"
+            f"this run has the bands {', '.join(bands)} and tiles of {tile_size} px: set --bands and --tile-size, "
+            f"or import its weights again with --bands {','.join(bands)}"
         )
