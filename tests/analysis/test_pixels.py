@@ -121,6 +121,18 @@ def halves(seed=0, height=83, width=117, times=3):
     return values
 
 
+def naive_inertia(rows, seen, labels):
+    """Return the mean of T/|S| times the squared distance over the dates S seen, tile by tile."""
+    series = rows.reshape(*seen.shape, -1)
+    centres = {z: [series[(labels == z) & seen[:, t], t].mean(axis=0) for t in range(seen.shape[1])]
+               for z in set(labels) - {0}}  # fmt: skip
+    squares = []
+    for tile in np.flatnonzero(labels):
+        apart = [((series[tile, t] - centres[labels[tile]][t]) ** 2).sum() for t in np.flatnonzero(seen[tile])]
+        squares.append(seen.shape[1] / len(apart) * sum(apart))
+    return np.mean(squares)
+
+
 @pytest.mark.parametrize(("row_px", "col_px"), [(0, 0), (-13, 7), (-470_003, 50_001)])
 def test_small_tiles_find_two_halves_and_bring_them_onto_the_runs_tiles(row_px, col_px):
     cube = at(a_cube(halves()), row_px, col_px)
@@ -171,8 +183,10 @@ def test_missing_dates_take_no_part_and_tiles_without_any_are_zone_0():
     cube = at(a_cube(values, valid), 0, 0)
     grid = Grid.over(Lattice.of(cube), tile_size=20)
     found = pixel_zones(cube, grid, size_px=8, n_clusters=2, rng=0)
-    _, seen = naive_rows(cube, found.small_grid, 0.5)
+    rows, seen = naive_rows(cube, found.small_grid, 0.5)
     small = found.small_map.ravel()
+    assert found.inertia_mean == pytest.approx(naive_inertia(rows, seen, small), rel=1e-3)
+    assert found.stability_ari == pytest.approx(1, abs=0.1)  # the halves are found again
     np.testing.assert_array_equal(small > 0, seen.any(axis=1))
     east = found.small_grid.corners[:, 1] >= 64
     west = found.small_grid.corners[:, 1] + 8 <= 56

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 from sklearn.metrics import adjusted_rand_score, davies_bouldin_score, normalized_mutual_info_score, silhouette_score
 
 from taxoscape.analysis.sweep import sweep
 from taxoscape.errors import InputError
 from taxoscape.zones.evidence import Evidence, evidence
 from tests.analysis.test_distances import naive_pairwise
+from tests.analysis.test_quality import naive_davies_bouldin
 from tests.builders import a_grid, a_series, blobs
 
 
@@ -132,6 +134,9 @@ def test_rows_of_any_partitions_are_those_of_scikit_learn_and_of_loops(seed, gap
             if not gaps:
                 oracle = silhouette_score(distances[metric], own, metric="precomputed")
                 assert value == pytest.approx(oracle, abs=1e-5)
+        naive = naive_davies_bouldin(values.astype(float), own)
+        assert row.davies_bouldin_flat == pytest.approx(naive, rel=1e-4, nan_ok=True)
+        assert row.map_patches == sum(ndimage.label(own.reshape(3, 4) == zone)[1] for zone in range(1, ks[index] + 1))
         if not gaps:
             assert row.davies_bouldin_flat == pytest.approx(davies_bouldin_score(values.reshape(12, -1), own), rel=1e-5)
         assert row.ari == pytest.approx(adjusted_rand_score(truth[known], own[known]))
