@@ -140,11 +140,14 @@ def _layer_word(facts: LayerFacts) -> str:
 
 
 def _tint_word(card: ZoneCard) -> str:
-    """Return the colour of which a zone has most more than its region, or an empty text."""
+    """Return the colour of which a zone has much more or much less than its region, or an empty text."""
     known = sorted(((score, name) for name, score in card.tints if np.isfinite(score)), reverse=True)
-    if len(known) < 2 or known[0][0] < 2 * SOME or known[0][0] - known[1][0] < SOME:
+    if len(known) < 2:
         return ""
-    return f"{known[0][1]}-tinted"
+    (most, colour), (next_most, _), (next_least, _), (least, lacking) = known[0], known[1], known[-2], known[-1]
+    if most >= 2 * SOME and most - next_most >= SOME:
+        return f"{colour}-tinted"
+    return f"little {lacking}" if least <= -2 * SOME and next_least - least >= SOME else ""
 
 
 def _degree(score: float, above: str, below: str, *, much: str = "very") -> str:
