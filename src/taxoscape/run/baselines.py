@@ -49,6 +49,8 @@ class Baseline:
     """Numbers per tile and date that were clustered; 0 where nothing was."""
     seconds: float
     """Seconds from the cube to the partition."""
+    measuring_seconds: float = 0.0
+    """Seconds that its measures took after that."""
     metrics: dict[str, float | None] = field(default_factory=dict)
     """As `taxoscape.analysis.quality.quality`, in the method's own series; of raw pixels without silhouettes."""
     note: str = ""
@@ -67,7 +69,7 @@ class _Task:
 
 
 _Partition = tuple["npt.NDArray[Any]", int, dict[str, float], str]
-"""Labels (tile,), features, metrics, note."""
+"""Labels (tile,), features, metrics with seconds of ``measuring`` and spent ``before``, note."""
 
 
 def make_baselines(context: Context) -> Outcome:
@@ -118,13 +120,16 @@ def _one(
         labels, n_features, metrics, text = make(task)
     except InputError as error:
         labels, n_features, metrics, text = np.zeros(task.grid.n_tiles, np.int64), 0, {}, f"left out: {error}"
+    measuring, before = (metrics.pop(name, 0.0) for name in ("measuring", "before"))
+    seconds = round(time.monotonic() - begun - measuring + before, 2)
     plain = {
         key: None if np.isnan(value) else value if isinstance(value, int) else float(value)
         for key, value in metrics.items()
     }
-    seconds = round(time.monotonic() - begun - metrics.get("measuring", 0.0), 2)
-    plain.pop("measuring", None)
-    row = Baseline(name=name, title=title, n_features=n_features, seconds=seconds, metrics=plain, note=text)
+    row = Baseline(
+        name=name, title=title, n_features=n_features, seconds=seconds,
+        measuring_seconds=round(measuring, 2), metrics=plain, note=text,
+    )  # fmt: skip
     np.save(array, labels.astype(np.int64))
     write_text(note, json.dumps(asdict(row)))
     return row, labels.astype(np.int64)
@@ -172,7 +177,7 @@ def _means(task: _Task) -> _Partition:
     series = statistics[["mean", "valid"]].rename({"mean": "embedding", "band": "feature"}).drop_vars("feature")
     labels, n_features, metrics, note = _clustered(series, task)
     marker = task.context.folder.marker("statistics")
-    metrics["measuring"] -= marker["seconds"] if marker else 0.0  # the means are its work
+    metrics["before"] = marker["seconds"] if marker else 0.0  # the means are its work
     return labels, n_features, metrics, note
 
 

@@ -208,7 +208,9 @@ def _comparison(work: _Analysis) -> None:
     rows, baselines = list(own), read_baselines(folder)
     for row, labels in baselines:
         kept = {key: row.metrics.get(key) for key in COMPARED}
-        cost = {"n_features": row.n_features, "seconds": row.seconds} if row.n_features else {}  # none: left out
+        cost: dict[str, Any] = {}  # none where it was left out
+        if row.n_features:
+            cost = {"n_features": row.n_features, "seconds": row.seconds, "measuring_seconds": row.measuring_seconds}
         known = {**cost, **kept, "note": row.note}
         rows.append({"name": row.name, "title": row.title, **known, **_scores(labels, truth, reading.labels)})
     work.found["comparison"] = rows
