@@ -188,6 +188,18 @@ def document(rows: list[dict[str, Any]]) -> str:
     return "\n\n".join(parts)
 
 
+def short(rows: list[dict[str, Any]]) -> str:
+    """Return what the front page shows: the built-in region by seed, and what wins and loses on real imagery."""
+    parts = []
+    for case, title in TITLES.items():
+        own = [row for row in rows if row["case"] == case]
+        if own and case == "built-in":
+            parts.append(by_seed(own))
+        elif own:
+            parts.append(f"*{title.format(tiles=own[0]['n_labelled_tiles'])}.* {verdict(own)}")
+    return "\n\n".join(parts)
+
+
 def write_docs(path: Path, text: str) -> None:
     """Put tables between the marks in a page of the documentation."""
     page = path.read_text(encoding="utf-8")
@@ -222,9 +234,7 @@ def main() -> None:
     text = document(rows)
     print(text)
     write_docs(DOCS, text)
-    own = [row for row in rows if row["case"] == "built-in"]
-    if own:
-        write_docs(README, by_seed(own))
+    write_docs(README, short(rows))
 
 
 if __name__ == "__main__":

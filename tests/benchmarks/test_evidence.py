@@ -73,6 +73,15 @@ def test_the_sentence_tells_what_wins_and_what_loses(evidence):
     assert alone == "The refined zones (NMI 0.900) lose to: nothing here. They win over: nothing here."
 
 
+def test_the_front_page_tells_of_real_imagery_too(evidence):
+    told = evidence.short([*rows(), {**rows()[0], "case": "lombardy"}])
+    assert told.startswith("| seed | tile means |")
+    assert told.endswith(
+        "*Lombardy: MODIS NDVI, 9 labelled tiles of 8 px, 8 groups of land cover.* The refined zones (NMI 0.900) lose "
+        "to: nothing here. They win over: MEANS (-0.400), STATS (-0.500)."
+    )
+
+
 def test_a_method_that_is_not_defined_on_a_seed_has_no_mean(evidence):
     half = [rows()[0], {**rows()[1], "methods": [method("refined", 0.7), method("means", None)]}]
     assert evidence.by_seed(half).splitlines()[-1] == "| mean | **–** | **–** | **0.800** |"
