@@ -18,7 +18,7 @@ from taxoscape.contracts import spatial_ref
 from tests.builders import a_lattice
 
 settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("repeat", settings.get_profile("search"), derandomize=True)
+settings.register_profile("repeat", settings.get_profile("search"), derandomize=True, max_examples=40)
 settings.load_profile(os.environ.get("TAXOSCAPE_EXAMPLES", "search"))  # repeat: the same random input every time
 
 

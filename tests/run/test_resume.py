@@ -37,7 +37,7 @@ def stopping_after(steps: int):
     return track
 
 
-@pytest.mark.parametrize("steps", [0, 1, 3, 6, 9, 14, 18, 24])
+@pytest.mark.parametrize("steps", [0, 1, 6, 14, 24])
 def test_a_run_stopped_after_any_number_of_steps_goes_on_to_the_same_end(
     steps, finished, scenes, tmp_path, monkeypatch
 ):
