@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import subprocess
 import sys
 
@@ -43,6 +44,20 @@ def test_the_module_is_the_command_line(arguments):
     found = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "taxoscape" in found
     assert tx.__version__ in found or "Usage" in found
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_of_the_command_line_wait_asleep_unless_the_user_has_chosen(monkeypatch, before, after):
+    from taxoscape import cli
+
+    monkeypatch.setenv("OMP_WAIT_POLICY", before or "")
+    if before is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    seen = []
+    monkeypatch.setattr(cli, "run_command", lambda arguments: seen.append(os.environ["OMP_WAIT_POLICY"]) or 0)
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert seen == [after]
 
 
 def test_every_public_name_has_a_docstring():
