@@ -138,17 +138,19 @@ def by_seed(rows: list[dict[str, Any]]) -> str:
 
 def verdict(rows: list[dict[str, Any]]) -> str:
     """Return in a sentence what the refined zones beat and what beats them, by the mean NMI over the seeds."""
-    titles = dict.fromkeys(method["title"] for row in rows for method in row["methods"])
-    by_title = {title: [m for row in rows for m in row["methods"] if m["title"] == title] for title in titles}
-    means = {title: found for title, methods in by_title.items() if (found := mean(methods, "nmi")) is not None}
-    ours = next((m["title"] for row in rows for m in row["methods"] if m["name"] == "refined"), "")
-    if ours not in means:
+    ours = [found for row in rows if (found := value(row, "refined", "nmi")) is not None]
+    if not ours:
         return "There are no refined zones to compare."
-    better = sorted((t for t in means if means[t] > means[ours]), key=lambda t: -means[t])
-    worse = sorted((t for t in means if means[t] < means[ours]), key=lambda t: -means[t])
-    beaten = ", ".join(f"{t} ({means[t] - means[ours]:+.3f})" for t in better) or "nothing here"
-    beats = ", ".join(f"{t} ({means[t] - means[ours]:+.3f})" for t in worse) or "nothing here"
-    return f"The refined zones (NMI {means[ours]:.3f}) lose to: {beaten}. They win over: {beats}."
+    apart: dict[str, list[float]] = {}  # on the seeds that a method has
+    for row in rows:
+        own = value(row, "refined", "nmi")
+        for method in row["methods"]:
+            if method["name"] != "refined" and method["nmi"] is not None and own is not None:
+                apart.setdefault(method["title"], []).append(method["nmi"] - own)
+    means = sorted(((statistics.mean(found), title) for title, found in apart.items()), key=lambda pair: -pair[0])
+    beaten = ", ".join(f"{title} ({gap:+.3f})" for gap, title in means if gap > 0) or "nothing here"
+    beats = ", ".join(f"{title} ({gap:+.3f})" for gap, title in means if gap < 0) or "nothing here"
+    return f"The refined zones (NMI {statistics.mean(ours):.3f}) lose to: {beaten}. They win over: {beats}."
 
 
 def mean(found: list[dict[str, Any]], name: str) -> float | None:

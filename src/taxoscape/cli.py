@@ -41,8 +41,8 @@ _TYPES: dict[str, Any] = {"integer": click.INT, "number": click.FLOAT}
 def main() -> None:
     """Run the command line and exit with its code.
 
-    Threads of OpenMP (PyTorch, scikit-learn) wait asleep unless the user has chosen: threads that spin cost nothing on
-    an idle machine and a factor of about 1.7 where two processes share its cores.
+    Threads of OpenMP (PyTorch, scikit-learn) wait asleep unless the user has chosen. Measured on training steps on two
+    cores: no difference alone, 1.85 s in the place of 2.8 to 3.3 s each where two processes share them.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     code = run_command(sys.argv[1:])
