@@ -100,7 +100,21 @@ def test_names_are_unique_and_evidence_is_one_sentence_of_one_line(seed):
     assert proposed[0] == propose_name(cards[0], cards)
 
 
-def test_zones_with_the_same_words_are_numbered():
+def test_zones_with_the_same_words_are_told_by_the_trait_that_sets_them_farthest_apart():
+    cards = [replace(plain_card(), zone=z, texture_z=t, brightness_z=0.1 * z) for z, t in ((1, 0.4), (2, -0.4), (3, 0))]
+    same = "like the region on average"
+    assert [p.name for p in propose_names(cards[:2])] == [
+        f"{same}, rougher than the other",
+        f"{same}, smoother than the other",
+    ]
+    assert [p.name for p in propose_names(cards)] == [
+        f"{same}, rougher than the others",
+        f"{same}, smoother than the others",
+        same,
+    ]
+
+
+def test_zones_with_the_same_words_and_numbers_are_numbered():
     cards = [plain_card(), replace(plain_card(), zone=2)]
     assert [p.name for p in propose_names(cards)] == [
         "like the region on average (1)",

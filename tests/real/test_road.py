@@ -53,20 +53,21 @@ def test_the_whole_job_runs(scenes, tile_size, zones, grid, data, tmp_path) -> N
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize(
-    ("scenes", "truth", "tile_size", "zones", "share", "scored", "floor"),
+    ("scenes", "truth", "tile_size", "zones", "share", "scored", "floor", "more"),
     [
-        ("01_s2_ndvi_netherlands/images/NDVI-*", "01_s2_ndvi_netherlands/labels/group_2017.tif", 10, 6, 0.6, 6503, 0.4),
+        ("01_s2_ndvi_netherlands/images/NDVI-*", "01_s2_ndvi_netherlands/labels/group_2017.tif", 10, 6, 0.6, 6503, 0.4,
+         ["--end", "2017-09"]),
         (
             "03_modis_ndvi_lombardy_corine/images",
             "03_modis_ndvi_lombardy_corine/labels/groups_on_modis_grid.tif",
-            8, 8, 0.5, 633, 0.45,
+            8, 8, 0.5, 633, 0.45, [],
         ),
     ],
 )  # fmt: skip
 def test_zones_agree_with_labels_they_have_never_seen(
-    scenes, truth, tile_size, zones, share, scored, floor, data, tmp_path, capsys
+    scenes, truth, tile_size, zones, share, scored, floor, more, data, tmp_path, capsys
 ) -> None:
-    out = run(data / scenes, tmp_path / "run", tile_size, zones, "--no-evidence")
+    out = run(data / scenes, tmp_path / "run", tile_size, zones, "--no-evidence", *more)
     capsys.readouterr()
     assert run_command(["evaluate", str(out), "--truth", str(data / truth), "--min-share", str(share)]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -25,6 +25,13 @@ STRONG_SEASON, SOME_SEASON = 0.35, 0.2
 """Rise of the NDVI over the dates that makes a zone strongly seasonal, and seasonal."""
 GREEN, BARE = 0.5, 0.15
 """NDVI above which a zone is called green on a date, and below which it has hardly any."""
+APART = 0.2
+"""Standard deviations of the region's tiles from which one of several zones of the same name is told by a trait."""
+COMPARED = (
+    ("ndvi_z", "greener", "less green"), ("brightness_z", "brighter", "darker"), ("texture_z", "rougher", "smoother"),
+    ("seasonality_z", "changing more", "changing less"),
+)  # fmt: skip
+"""Traits by which zones of the same name are told apart: score, and words above and below."""
 MOSTLY = 0.6
 """Share of a zone's tiles from which a class of a layer names it."""
 MONTHS = (
@@ -46,14 +53,17 @@ class ProposedName:
 
 
 def propose_names(cards: Sequence[ZoneCard]) -> tuple[ProposedName, ...]:
-    """Propose a name for each zone; zones that would get the same one are numbered in their order.
+    """Propose a name for each zone.
+
+    Of zones that would get the same one, the two that lie farthest apart in a trait are told by it, and those that are
+    still alike are numbered in their order.
 
     Parameters
     ----------
     cards
         The cards of all zones of a region.
     """
-    names = [_words(card, _year(cards)) for card in cards]
+    names = _told_apart([_words(card, _year(cards)) for card in cards], cards)
     times, seen = Counter(names), Counter[str]()
     proposed = []
     for card, name in zip(cards, names, strict=True):
@@ -108,6 +118,25 @@ def _words(card: ZoneCard, year: str) -> str:
     ]
     words = [*green, *layers, *light][:MOST_WORDS]
     return ", ".join(words) if words else "like the region on average"
+
+
+def _told_apart(names: Sequence[str], cards: Sequence[ZoneCard]) -> list[str]:
+    """Add to the first and the last of the zones of one name, in the trait that sets them farthest apart, its words."""
+    told = list(names)
+    for name, count in Counter(names).items():
+        among = [index for index, other in enumerate(names) if other == name and cards[index].n_tiles]
+        if count < 2 or len(among) < 2:
+            continue
+        scores = {trait: [getattr(cards[index], trait) for index in among] for trait, _, _ in COMPARED}
+        apart = {trait: max(values) - min(values) for trait, values in scores.items() if np.isfinite(values).all()}
+        trait = max(apart, key=lambda trait: apart[trait], default=None)
+        if trait is None or apart[trait] < APART:
+            continue
+        above, below = next(words for known, *words in COMPARED if known == trait)
+        rest = "the other" if len(among) == 2 else "the others"
+        told[among[int(np.argmax(scores[trait]))]] += f", {above} than {rest}"
+        told[among[int(np.argmin(scores[trait]))]] += f", {below} than {rest}"
+    return told
 
 
 def _green_word(card: ZoneCard, year: str) -> str:

@@ -101,7 +101,7 @@ def figure_geographic_refined(
     grid: Grid,
     table: Sequence[ZoneRow],
 ) -> None:
-    """Draw the zones before and after refinement, and the tiles that changed.
+    """Draw the zones before and after refinement, side by side.
 
     Parameters
     ----------
@@ -116,19 +116,11 @@ def figure_geographic_refined(
     """
     from matplotlib import rc_context
 
-    changed = (geographic != refined) & (refined > 0)
-    counted = int((refined > 0).sum())
-    share = changed.sum() / max(counted, 1)
     with rc_context(canvas.STYLE):
         frame = canvas.frame_of(grid)
-        figure, maps, legend = _sheet(frame, 3)
+        figure, maps, legend = _sheet(frame, 2)
         _draw_zones(maps[0], geographic, grid, table, frame, "First zones")
         _draw_zones(maps[1], refined, grid, table, frame, "Refined zones")
-        moved = _zone_picture(np.where(changed, refined, 0), grid, table, rest=(238, 238, 238))
-        canvas.draw_map(
-            maps[2], Picture(rgb=moved, bounds=frame.bounds), frame, f"Changed: {canvas.share_text(share)} of the tiles"
-        )
-        _note(maps[2], f"{changed.sum()} of {counted} tiles, in the colour of their new zone; the others grey")
         canvas.draw_legend(legend, table, no_data=bool((refined == 0).any()))
         canvas.save(figure, path)
 
@@ -239,11 +231,9 @@ def _sheet(frame: Frame, n_maps: int) -> tuple[Figure, list[Axes], Axes]:
     return figure, maps, legend
 
 
-def _zone_picture(
-    labels: npt.NDArray[Any], grid: Grid, table: Sequence[ZoneRow], rest: tuple[int, int, int] = NO_DATA_GREY
-) -> Pixels:
+def _zone_picture(labels: npt.NDArray[Any], grid: Grid, table: Sequence[ZoneRow]) -> Pixels:
     """Return the zones in their colours: uint8 (row, col, 3)."""
-    palette = np.array([rest, *(row.colour for row in table)], dtype=np.uint8)
+    palette = np.array([NO_DATA_GREY, *(row.colour for row in table)], dtype=np.uint8)
     return np.asarray(palette[grid.to_map(labels)])
 
 

@@ -349,7 +349,7 @@ RELATIONS = (
         title="What refinement changed",
         caption="The first zones come from geography alone. They then served as neighbourhoods to train the encoder "
         "further, which gave the refined zones.",
-        alt="Maps of the first zones, the refined zones, and the tiles that changed.",
+        alt="Maps of the first zones and of the refined zones.",
         draw=_refinement,
     ),
     Figure(
