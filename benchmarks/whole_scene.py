@@ -107,7 +107,7 @@ def write_vast(path: Path) -> None:
     """Write series around 8 centres, in stripes of zones, a tenth of the dates missing."""
     from taxoscape.grid import Grid, Lattice
     from taxoscape.run.store import create_series, finish_series, read_series, write_dataset
-    from taxoscape.zones.kmeans import cluster
+    from taxoscape.zones.clustering import cluster
 
     rows, cols, n_times, n_features = VAST
     lattice = Lattice(

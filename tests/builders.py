@@ -10,6 +10,8 @@ from pyproj import CRS
 
 from taxoscape.contracts import tile_coordinates
 from taxoscape.grid import Grid, Lattice
+from taxoscape.zones.clustering import cluster, evidence
+from taxoscape.zones.evidence import Evidence
 
 UTM = "EPSG:32630"
 
@@ -62,3 +64,13 @@ def blobs(
     truth = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
     centres = rng.normal(size=(len(sizes), times, features)) * apart
     return (centres[truth] + rng.normal(size=(len(truth), times, features))).astype(np.float32), truth
+
+
+def plain_cluster(series: xr.Dataset, **options: Any) -> xr.Dataset:
+    """Return zones by K-means on the series as they are: what analyses of Euclidean partitions are tested on."""
+    return cluster(series, clusterer="kmeans", **options)
+
+
+def plain_evidence(series: xr.Dataset, **options: Any) -> Evidence:
+    """Return the evidence for the number of zones by K-means on the series as they are."""
+    return evidence(series, clusterer="kmeans", **options)

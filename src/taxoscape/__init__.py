@@ -95,8 +95,7 @@ if TYPE_CHECKING:
     from taxoscape.embedding.encoding import encode
     from taxoscape.embedding.fit import train_encoder
     from taxoscape.errors import InputError, RunFolderError, TaxoscapeError
-    from taxoscape.zones.evidence import evidence
-    from taxoscape.zones.kmeans import cluster
+    from taxoscape.zones.clustering import cluster, evidence
     from taxoscape.zones.refine import Refined, refine
 
 

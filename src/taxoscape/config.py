@@ -84,6 +84,10 @@ class EncoderSettings:
     """``fast``: small, any band count and tile size; ``tilenet``: the paper's, tiles of 49 to 112 px."""
     n_features: Positive = 64
     """Length of an embedding that is trained (TileNet: 512, fixed)."""
+    statistics: bool = True
+    """Whether to carry the mean and the deviation of each band beside the features of a network that is trained, with
+    equal shares of the variance: what is told by plain colour is then not lost. Meant for the clusterer ``learned``,
+    which weighs them; under plain K-means they can drown the rest."""
     loss: Literal["contrastive", "triplet"] = "contrastive"
     """``contrastive``: the distant tiles are the others of the batch; ``triplet``: the paper's, with the one drawn."""
     triplets: Positive = 10_000
@@ -110,8 +114,9 @@ class ZoneSettings:
 
     zones: Positive | Literal["auto"] = "auto"
     """Number of zones, or ``auto``."""
-    clusterer: Literal["kmeans"] = "kmeans"
-    """Clustering method."""
+    clusterer: Literal["learned", "kmeans"] = "learned"
+    """``learned``: in units of what varies within zones, which is learned with them; ``kmeans``: on the series as they
+    are, as in the paper."""
     starts: Positive = 10
     """Starts of K-means; the best is kept."""
 
@@ -237,9 +242,11 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {
         "grid": {"tile_size": 100},
         "encoder": {
-            "network": "tilenet", "n_features": 512, "loss": "triplet", "triplets": 100_000, "neighbourhood_px": 100,
-            "epochs": 50, "batch_size": 50, "learning_rate": 1e-3, "margin": 50.0, "norm_penalty": 0.01,
+            "network": "tilenet", "n_features": 512, "statistics": False, "loss": "triplet", "triplets": 100_000,
+            "neighbourhood_px": 100, "epochs": 50, "batch_size": 50, "learning_rate": 1e-3, "margin": 50.0,
+            "norm_penalty": 0.01,
         },
+        "zones": {"clusterer": "kmeans"},
         "refine": {
             "triplets_per_date": PAPER_PER_DATE, "epochs": 5, "learning_rate": 1e-3, "core_share": 1.0, "blend": 1.0,
         },
@@ -251,6 +258,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 def resolve(explicit: Mapping[str, Mapping[str, Any]], preset: str = "fast") -> Settings:
     """Return the settings that explicit ones and a preset make together; explicit ones win.
 
+    With the clusterer ``kmeans`` no statistics are carried beside the features unless they are asked for.
+
     Raises
     ------
     InputError
@@ -261,6 +270,9 @@ def resolve(explicit: Mapping[str, Mapping[str, Any]], preset: str = "fast") -> 
     merged = {name: dict(values) for name, values in PRESETS[preset].items()}
     for section, values in explicit.items():
         merged[section] = {**merged.get(section, {}), **values} if isinstance(values, Mapping) else values
+    zones, encoder = merged.get("zones", {}), merged.setdefault("encoder", {})
+    if isinstance(zones, Mapping) and zones.get("clusterer") == "kmeans" and isinstance(encoder, dict):
+        encoder.setdefault("statistics", False)
     return from_dict(merged)
 
 

@@ -24,7 +24,7 @@ from taxoscape.run.request import Request, read_run
 from taxoscape.run.results import last_result, open_cube
 from taxoscape.testing.region import GENERATOR_VERSION, Region
 from taxoscape.testing.writing import write_region
-from taxoscape.zones.kmeans import cluster
+from taxoscape.zones.clustering import cluster
 
 log = logging.getLogger("taxoscape")
 
@@ -103,7 +103,12 @@ def score(folder: RunFolder, truth: Path, *, min_share: float = MIN_SHARE, track
     grid = grid_of(zones)
     means = tile_means(open_cube(folder), grid, min_valid=settings.grid.min_valid, track=track)
     plain = cluster(
-        means, n_clusters=zones.sizes["zone"], starts=settings.zones.starts, rng=settings.run.seed, track=track
+        means,
+        n_clusters=zones.sizes["zone"],
+        starts=settings.zones.starts,
+        rng=settings.run.seed,
+        clusterer="kmeans",
+        track=track,
     )
     labels = read_labels_on_grid(truth, grid, min_share=min_share)
     scores = {"K-means on mean colours": agreement(plain["labels"].to_numpy(), labels)}

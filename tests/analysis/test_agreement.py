@@ -9,10 +9,10 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from taxoscape.analysis.agreement import agreement
 from taxoscape.analysis.representatives import representatives
 from taxoscape.errors import InputError
-from taxoscape.zones.kmeans import cluster
 from tests.analysis.test_dates import gappy, partition
 from tests.analysis.test_distances import naive as naive_distance
 from tests.builders import a_series, blobs
+from tests.builders import plain_cluster as cluster
 
 
 def test_a_renamed_truth_agrees_fully():

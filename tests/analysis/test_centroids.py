@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given
 
 from taxoscape.analysis.centroids import seen_centroids, tiles_per_date
-from taxoscape.zones.kmeans import cluster
 from tests.analysis.test_dates import gappy, partition
 from tests.builders import a_series
+from tests.builders import plain_cluster as cluster
 
 
 @given(gappy())

@@ -10,8 +10,8 @@ from sklearn.decomposition import PCA
 from taxoscape.analysis import dates
 from taxoscape.analysis.dates import centroid_paths, nearest_pairs, separating_dates
 from taxoscape.errors import InputError
-from taxoscape.zones.kmeans import cluster
 from tests.builders import a_grid, a_series, blobs
+from tests.builders import plain_cluster as cluster
 
 
 def partition(values: np.ndarray, labels: np.ndarray, k: int) -> tuple[xr.Dataset, xr.Dataset]:

@@ -14,9 +14,9 @@ from scipy.sparse.csgraph import minimum_spanning_tree
 from taxoscape.analysis.dates import separating_dates
 from taxoscape.analysis.graph import semantic_graph, spanning_tree, to_graphml, to_json
 from taxoscape.errors import InputError
-from taxoscape.zones.kmeans import cluster
 from tests.analysis.test_dates import gappy, partition
 from tests.builders import a_grid, a_series, blobs
+from tests.builders import plain_cluster as cluster
 
 NAMES = ['Oak & "beech" <forest>', "Äcker\x00", "水田"]
 COLOURS = np.array([[20, 90, 160], [210, 60, 30], [0, 255, 7]], np.uint8)

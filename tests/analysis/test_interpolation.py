@@ -13,9 +13,9 @@ from taxoscape.analysis.graph import semantic_graph
 from taxoscape.analysis.interpolation import interpolate, strip_tiles
 from taxoscape.analysis.representatives import representatives
 from taxoscape.errors import InputError
-from taxoscape.zones.kmeans import cluster
 from tests.analysis.test_dates import gappy, partition
 from tests.builders import a_grid, a_series, blobs
+from tests.builders import plain_cluster as cluster
 
 
 def line(*places, dates=2):

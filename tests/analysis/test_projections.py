@@ -11,8 +11,8 @@ from sklearn.neighbors import NearestNeighbors
 from taxoscape.analysis import projections
 from taxoscape.analysis.distances import pairwise
 from taxoscape.analysis.projections import classical_mds, nearest_graph, project, smallest_stress, with_partners
-from taxoscape.zones.kmeans import cluster
 from tests.builders import a_series, blobs
+from tests.builders import plain_cluster as cluster
 
 seeds = st.integers(0, 10_000)
 

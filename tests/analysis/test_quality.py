@@ -21,10 +21,10 @@ from taxoscape.analysis.quality import (
     quality,
     stability,
 )
-from taxoscape.zones.kmeans import cluster
 from taxoscape.zones.missing import two_way_fill
 from tests.analysis.test_distances import naive, series
 from tests.builders import a_grid, a_series, blobs
+from tests.builders import plain_cluster as cluster
 
 maps = st.integers(0, 10_000).map(lambda seed: np.random.default_rng(seed).integers(0, 4, size=(5, 7)))
 

@@ -17,9 +17,9 @@ from taxoscape.cube.joined import STAND_IN_CRS, Placement, split
 from taxoscape.errors import InputError
 from taxoscape.grid import Grid, Lattice
 from taxoscape.zones.evidence import distinct_rows
-from taxoscape.zones.kmeans import cluster
 from taxoscape.zones.missing import counted, whole_rows
 from tests.builders import a_series, make_grid
+from tests.builders import plain_cluster as cluster
 
 
 def place(shapes: list[tuple[int, int]], times: int = 2) -> tuple[Grid, tuple[Placement, ...]]:

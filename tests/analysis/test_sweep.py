@@ -12,10 +12,11 @@ from sklearn.metrics import adjusted_rand_score, davies_bouldin_score, normalize
 
 from taxoscape.analysis.sweep import sweep
 from taxoscape.errors import InputError
-from taxoscape.zones.evidence import Evidence, evidence
+from taxoscape.zones.evidence import Evidence
 from tests.analysis.test_distances import naive_pairwise
 from tests.analysis.test_quality import naive_davies_bouldin
 from tests.builders import a_grid, a_series, blobs
+from tests.builders import plain_evidence as evidence
 
 
 @pytest.fixture(scope="module")

@@ -29,8 +29,8 @@ from taxoscape.embedding.triplets import geographic_triplets
 from taxoscape.errors import InputError
 from taxoscape.grid import Grid, Lattice
 from taxoscape.testing.laziness import assert_lazy, counted
-from taxoscape.zones.kmeans import cluster
 from tests.builders import a_lattice, wkt
+from tests.builders import plain_cluster as cluster
 
 
 def a_region(

@@ -82,7 +82,7 @@ def test_progress_is_told_step_by_step(cube: xr.DataArray) -> None:
 
 def test_a_region_of_twenty_tiles_one_date_and_few_triplets_is_enough() -> None:
     cube = a_cube(noise(1, 1, 32, 40))
-    assert train_encoder(cube, tile_size=8, settings=replace(SMALL, triplets=40)).n_features == 8
+    assert train_encoder(cube, tile_size=8, settings=replace(SMALL, triplets=40)).n_features == 8 + 2
 
 
 def test_a_region_without_distant_tiles_is_refused() -> None:

@@ -9,7 +9,7 @@ from taxoscape.analysis.dates import Separation, centroid_paths, separating_date
 from taxoscape.errors import InputError
 from taxoscape.publish import canvas
 from taxoscape.publish.dates_figure import figure_paths, figure_separation
-from taxoscape.zones.kmeans import cluster
+from tests.builders import plain_cluster as cluster
 from tests.publish.test_figures import check_letters, pixels, texts
 
 

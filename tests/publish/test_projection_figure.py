@@ -8,8 +8,8 @@ from taxoscape.errors import InputError
 from taxoscape.publish.colour import series_colours
 from taxoscape.publish.projection_figure import apart, figure_projections
 from taxoscape.publish.table import zone_table
-from taxoscape.zones.kmeans import cluster
 from tests.builders import a_grid, a_series, blobs
+from tests.builders import plain_cluster as cluster
 from tests.publish import test_figures
 from tests.publish.test_figures import check_letters, pixels, texts, where
 

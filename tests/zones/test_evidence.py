@@ -10,8 +10,9 @@ from sklearn.metrics import adjusted_rand_score
 
 from taxoscape.errors import InputError
 from taxoscape.zones import evidence as module
-from taxoscape.zones.evidence import choose, distinct_rows, evidence, evidence_of, mean_agreement, prediction_strength
+from taxoscape.zones.evidence import choose, distinct_rows, evidence_of, mean_agreement, prediction_strength
 from tests.builders import a_series, blobs
+from tests.builders import plain_evidence as evidence
 
 
 @pytest.fixture(scope="module")

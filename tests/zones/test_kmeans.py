@@ -11,10 +11,12 @@ from sklearn.metrics import adjusted_rand_score
 
 from taxoscape.errors import InputError
 from taxoscape.zones import kmeans, missing
-from taxoscape.zones.evidence import evidence
-from taxoscape.zones.kmeans import Partition, cluster, settle
+from taxoscape.zones.kmeans import settle
 from taxoscape.zones.missing import flat_distances, two_way_fill
+from taxoscape.zones.starts import Partition
 from tests.builders import a_grid, a_series, blobs, make_grid
+from tests.builders import plain_cluster as cluster
+from tests.builders import plain_evidence as evidence
 
 
 def test_complete_series_give_the_partition_of_scikit_learn():

@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taxoscape.zones.kmeans import cluster
 from taxoscape.zones.matching import match_zones, overlap_order
 from tests.builders import a_series, blobs
+from tests.builders import plain_cluster as cluster
 
 labellings = st.integers(0, 10_000).map(lambda seed: np.random.default_rng(seed).integers(0, 4, size=(2, 30)))
 

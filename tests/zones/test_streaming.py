@@ -9,7 +9,8 @@ from sklearn.metrics import adjusted_rand_score
 
 from taxoscape.errors import InputError
 from taxoscape.zones import streaming
-from taxoscape.zones.kmeans import Partition, partitions, settle
+from taxoscape.zones.kmeans import settle
+from taxoscape.zones.starts import Partition, partitions
 from taxoscape.zones.streaming import lloyd, stream_kmeans
 from tests.builders import blobs
 

@@ -20,6 +20,7 @@ from taxoscape.analysis.distances import Metric, pairwise
 from taxoscape.areas import cell_areas_km2
 from taxoscape.contracts import check_zones
 from taxoscape.errors import InputError
+from taxoscape.zones.metric import metric_centroids
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -50,7 +51,7 @@ class Edge:
     zone_b: int
     """Label of the other."""
     weight: float
-    """d between the two centroids, in units of the embedding."""
+    """d between the two centroids, in units of the embedding, or of what varies within zones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +70,9 @@ class SemanticGraph:
 
 
 def semantic_graph(zones: xr.Dataset, *, areas_km2: Float64 | None = None) -> SemanticGraph:
-    """Return the minimum spanning tree of the centroids of the zones under d = Σ_t ‖c_t − c'_t‖.
+    """Return the minimum spanning tree of the centroids of the zones.
+
+    Under d = Σ_t ‖c_t − c'_t‖, or under the metric of the partition where it has learned one.
 
     Parameters
     ----------
@@ -97,7 +100,7 @@ def semantic_graph(zones: xr.Dataset, *, areas_km2: Float64 | None = None) -> Se
         raise InputError(
             f"areas_km2 has the shape {np.shape(areas)}, the zones have {grid.n_tiles} tiles: give one each"
         )
-    centroids = seen_centroids(zones)
+    centroids = seen_centroids(zones) if "metric_axes" not in zones else metric_centroids(zones)[:, None]
     distances = pairwise(centroids, centroids, metric=DISTANCE)
     distances = (distances + distances.T) / 2
     np.fill_diagonal(distances, np.where(np.isnan(distances.diagonal()), np.nan, 0.0))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import xarray as xr
 
 from taxoscape.analysis.centroids import seen_centroids
 from taxoscape.analysis.components import tile_slices
@@ -19,10 +20,10 @@ from taxoscape.analysis.graph import semantic_graph
 from taxoscape.contracts import check_series, check_zones
 from taxoscape.errors import InputError
 from taxoscape.progress import Track, silent
+from taxoscape.zones.metric import in_metric
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    import xarray as xr
 
     Bool = npt.NDArray[np.bool_]
     Float64 = npt.NDArray[np.float64]
@@ -60,7 +61,9 @@ def interpolate(
     weights: Sequence[float] = WEIGHTS,
     track: Track = silent,
 ) -> tuple[Between, ...]:
-    """Find the real tiles nearest to points on the straight lines between centroids, under d = Σ_t ‖x_t − p_t‖.
+    """Find the real tiles nearest to points on the straight lines between centroids.
+
+    Under d = Σ_t ‖x_t − p_t‖, or under the metric of the partition where it has learned one.
 
     Parameters
     ----------
@@ -94,13 +97,15 @@ def interpolate(
     graph = semantic_graph(zones)
     chosen = list(dict.fromkeys([(e.zone_a, e.zone_b) for e in graph.edges] if pairs is None else pairs))
     _check(chosen, weights, zones.sizes["zone"])
-    centroids = seen_centroids(zones)
+    learned = in_metric(series, zones)
+    centroids = seen_centroids(zones) if learned is None else learned[1]
     ways = [(a, b, float(w)) for a, b in chosen for w in weights]
     if not ways:
         return ()
     points = np.stack([(1 - w) * centroids[a - 1] + w * centroids[b - 1] for a, b, w in ways])
     labels = zones["labels"].to_numpy()
-    tiles, distances = _nearest(series, _enough(zones), points, track)
+    known = series["embedding"] if learned is None else xr.DataArray(learned[0], dims=("tile", "time", "feature"))
+    tiles, distances = _nearest(known, _enough(zones), points, track)
     return tuple(
         Between(
             zone_a=int(a),
@@ -138,9 +143,8 @@ def strip_tiles(rows: Sequence[Between], representatives: Int64) -> Int64:
     return np.array(table, dtype=np.int64) if table else np.empty((0, 2), dtype=np.int64)
 
 
-def _nearest(series: xr.Dataset, allowed: Bool, points: Float64, track: Track) -> tuple[Int64, Float64]:
+def _nearest(embedding: xr.DataArray, allowed: Bool, points: Float64, track: Track) -> tuple[Int64, Float64]:
     """Return the nearest allowed tile of each point, int64 (point,), −1 for none, and its distance, NaN for none."""
-    embedding = series["embedding"]
     parts = tile_slices(embedding)
     best, least = np.full(len(points), -1, dtype=np.int64), np.full(len(points), np.inf)
     for part in track(parts, "tiles between zones", len(parts)):

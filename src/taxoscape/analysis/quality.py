@@ -1,7 +1,8 @@
 """How good a partition is: in embedding space, on the map, and under resampling.
 
-Every name says its distance: ``flat`` and ``sumnorm`` as in `taxoscape.analysis.distances`, ``map`` over the tile
-coordinates (row, col), as in METHOD step 8.
+Every name says its distance: ``flat`` and ``sumnorm`` as in `taxoscape.analysis.distances`, ``learned`` under the
+metric of a partition that has learned one (`taxoscape.zones.metric`), ``map`` over the tile coordinates (row, col), as
+in METHOD step 8.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from taxoscape.analysis.silhouette import silhouettes
 from taxoscape.contracts import check_series, check_zones
 from taxoscape.progress import Track, silent
 from taxoscape.zones.evidence import mean_agreement
+from taxoscape.zones.metric import in_metric, metric_of
 from taxoscape.zones.missing import counted, row_blocks, whole_rows
 from taxoscape.zones.starts import STARTS, best_of_starts, principal_axes
 
@@ -53,11 +55,14 @@ def quality(series: xr.Dataset, zones: xr.Dataset, *, rng: int = 0, track: Track
     ``n_tiles``, ``n_dates``, ``n_clusters``
         Tiles in a zone, dates, zones.
     ``inertia_mean``
-        Mean squared ``flat`` distance of a tile to its centroid, the K-means error per tile.
+        Mean squared distance of a tile to its centroid, the K-means error per tile: ``flat``, or ``learned`` where the
+        partition is.
     ``silhouette_flat``, ``silhouette_sumnorm``
         Mean silhouettes; ``silhouette_flat_ci95`` and ``silhouette_sumnorm_ci95`` are the half widths of their 95 %
         confidence intervals, 0 where they are exact, and ``silhouette_n_tiles`` the number of tiles whose silhouettes
         were taken (against all others), see `taxoscape.analysis.silhouette`.
+    ``silhouette_learned``, ``silhouette_learned_ci95``
+        The same under the metric of the partition; only where it has learned one.
     ``davies_bouldin_flat``
         See `davies_bouldin`. Lower is better.
     ``map_…``
@@ -82,10 +87,14 @@ def quality(series: xr.Dataset, zones: xr.Dataset, *, rng: int = 0, track: Track
         "n_clusters": zones.sizes["zone"],
         "inertia_mean": float(zones.attrs["inertia_mean"]),
     }
-    for metric in METRICS:
-        (found,) = silhouettes(values, labels[:, None], metric=metric, rng=rng, track=track)
-        result[f"silhouette_{metric}"] = found.value
-        result[f"silhouette_{metric}_ci95"] = found.half_width
+    learned = in_metric(series, zones)
+    spaces: list[tuple[str, Metric, npt.NDArray[np.floating]]] = [(metric, metric, values) for metric in METRICS]
+    if learned is not None:
+        spaces.append(("learned", "flat", learned[0]))
+    for name, metric, seen in spaces:
+        (found,) = silhouettes(seen, labels[:, None], metric=metric, rng=rng, track=track)
+        result[f"silhouette_{name}"] = found.value
+        result[f"silhouette_{name}_ci95"] = found.half_width
         result["silhouette_n_tiles"] = found.n
     result["davies_bouldin_flat"] = davies_bouldin(values, labels)
     result |= map_quality(grid.to_map(labels), rng=rng)
@@ -223,7 +232,7 @@ def stability(series: xr.Dataset, zones: xr.Dataset, *, rng: int = 0, track: Tra
     Five times K-means, best of ten starts, is fitted to a random half of the tiles (at most 5 000 tiles in all) and
     gives every tile the zone of its nearest centre; the partitions are compared pair by pair. 1: always the same zones,
     0: chance. NaN with fewer than two zones or too few tiles. Missing dates are filled
-    (`taxoscape.zones.missing.two_way_fill`).
+    (`taxoscape.zones.missing.two_way_fill`). The metric of a partition that has learned one is kept as it is.
 
     Notes
     -----
@@ -238,6 +247,8 @@ def stability(series: xr.Dataset, zones: xr.Dataset, *, rng: int = 0, track: Tra
     if k < 2 or len(chosen) < 4 * k:
         return float("nan")
     matrix, _ = whole_rows(series["embedding"].isel(tile=chosen).to_numpy(), counted(series.isel(tile=chosen)))
+    if "metric_axes" in zones:
+        matrix = metric_of(zones).apply(matrix)
     return stability_of_rows(matrix, k, rng=rng, track=track)
 
 

@@ -21,7 +21,7 @@ from taxoscape.cube.joined import Placement, split
 from taxoscape.errors import InputError
 from taxoscape.grid import Grid
 from taxoscape.progress import Track, silent
-from taxoscape.zones.kmeans import cluster
+from taxoscape.zones.clustering import Clusterer, cluster
 from taxoscape.zones.matching import overlap_order
 from taxoscape.zones.numbering import label_dtype
 
@@ -116,23 +116,23 @@ def region_partitions(
 
     Notes
     -----
-    The encoder is the common one: only the partition is the region's own. It has as many zones as the overall partition
-    has in the region, zones of a single tile among them; fewer where missing dates leave fewer different series. Its
-    numbers are those of the overall zones that are present, given so that as many tiles as possible keep their number
-    (`taxoscape.zones.matching`). ARI and NMI compare all tiles that are in a zone; they do not depend on numbers. A
+    The encoder and the clusterer are the common ones: only the partition is the region's own. It has as many zones as
+    the overall partition has in the region, zones of a single tile among them; fewer where missing dates leave fewer
+    different series. Its numbers are those of the overall zones that are present, given so that as many tiles as
+    possible keep their number (`taxoscape.zones.matching`). ARI and NMI compare all tiles that are in a zone; they do not depend on numbers. A
     region with one overall zone is in one zone by itself, and its ARI is 1.
 
-    Cost: that of K-means on each region's series, one region in memory at a time.
+    Cost: that of clustering each region's series, one region in memory at a time.
     """
     if check_series(series) != check_zones(zones):
         raise InputError("series and zones are of different grids: take zones that were made from these series")
     labels = zones["labels"]
-    n_zones = int(zones.sizes["zone"])
+    n_zones, clusterer = int(zones.sizes["zone"]), zones.attrs.get("clusterer", "kmeans")
     found = []
     for placement in track(placements, "each region by itself", len(placements)):
         part = split(series, placement)
         overall = labels.to_numpy()[placement.tiles(check_zones(zones))]
-        found.append(_compare(placement, part, overall, n_zones, starts, rng))
+        found.append(_compare(placement, part, overall, n_zones, clusterer, starts, rng))
     return tuple(found)
 
 
@@ -141,6 +141,7 @@ def _compare(
     series: xr.Dataset,
     overall: npt.NDArray[np.integer],
     n_zones: int,
+    clusterer: Clusterer,
     starts: int,
     rng: int | np.random.Generator,
 ) -> RegionPartition:
@@ -148,7 +149,7 @@ def _compare(
     own = np.zeros(len(overall), label_dtype(n_zones))
     ari = nmi = float("nan")
     if present.size:
-        own = _matched(overall, _alone(series, present.size, starts, rng), present).astype(own.dtype)
+        own = _matched(overall, _alone(series, present.size, clusterer, starts, rng), present).astype(own.dtype)
         score = agreement(own, overall)
         ari, nmi = score["ari"], score["nmi"]
     counts = np.bincount(overall, minlength=n_zones + 1)[1:]
@@ -168,17 +169,20 @@ def _compare(
     )
 
 
-def _alone(series: xr.Dataset, n_clusters: int, starts: int, rng: int | np.random.Generator) -> npt.NDArray[np.integer]:
-    """Return the labels of a region's own K-means, with fewer clusters where its series do not allow as many.
+def _alone(
+    series: xr.Dataset, n_clusters: int, clusterer: Clusterer, starts: int, rng: int | np.random.Generator
+) -> npt.NDArray[np.integer]:
+    """Return the labels of a region's own partition, with fewer clusters where its series do not allow as many.
 
     Two series that differ only in what they miss are one series where the region alone fills their gaps.
     """
     for n in range(n_clusters, 1, -1):
         try:
-            return np.asarray(cluster(series, n_clusters=n, starts=starts, rng=rng)["labels"].to_numpy())
+            own = cluster(series, n_clusters=n, starts=starts, rng=rng, clusterer=clusterer)
+            return np.asarray(own["labels"].to_numpy())
         except InputError:
             continue
-    return np.asarray(cluster(series, n_clusters=1, starts=starts, rng=rng)["labels"].to_numpy())
+    return np.asarray(cluster(series, n_clusters=1, starts=1, rng=rng, clusterer=clusterer)["labels"].to_numpy())
 
 
 def _matched(

@@ -9,6 +9,7 @@ import numpy as np
 from taxoscape.analysis.centroids import seen_centroids
 from taxoscape.analysis.distances import ENOUGH_DATES, pairwise
 from taxoscape.contracts import check_series, check_zones
+from taxoscape.zones.metric import in_metric
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 
 def representatives(series: xr.Dataset, zones: xr.Dataset, *, count: int = 3) -> npt.NDArray[np.int64]:
-    """Return the tiles of each zone whose series are nearest to its centroid under d = Σ_t ‖x_t − c_t‖.
+    """Return the tiles of each zone whose series are nearest to its centroid.
+
+    Under d = Σ_t ‖x_t − c_t‖, or under the metric of the partition where it has learned one.
 
     Parameters
     ----------
@@ -32,13 +35,15 @@ def representatives(series: xr.Dataset, zones: xr.Dataset, *, count: int = 3) ->
     """
     check_series(series)
     check_zones(zones)
-    labels = zones["labels"].to_numpy()
+    labels, counts = zones["labels"].to_numpy(), zones["counts"].to_numpy()
+    learned = in_metric(series, zones)
+    centroids = seen_centroids(zones) if learned is None else learned[1]
     result = np.full((zones.sizes["zone"], count), -1, dtype=np.int64)
-    for zone, centroid in enumerate(seen_centroids(zones)):
+    for zone, centroid in enumerate(centroids):
         members = np.flatnonzero(labels == zone + 1)
-        values = series["embedding"].isel(tile=members).to_numpy()
+        values = series["embedding"].isel(tile=members).to_numpy() if learned is None else learned[0][members]
         distance = pairwise(values, centroid[None], metric="sumnorm")[:, 0]
-        dates = np.isfinite(values[:, :, 0]).sum(axis=1)
+        dates = counts[members].sum(axis=1)
         enough = dates >= ENOUGH_DATES * dates.max(initial=0)
         nearest = members[np.lexsort((distance, ~enough))][:count]
         result[zone, : len(nearest)] = nearest

@@ -7,13 +7,16 @@ Vectors do not depend on how tiles are batched: `Encoder.embed` always runs batc
 with tiles of zeros, because matrix kernels may round differently for other sizes.
 
 A network that says ``wants_mask`` is given the mask of valid pixels beside the tiles, bool (n, 1, y, x).
+
+An encoder may carry statistics: behind what its network makes of a tile, its vector then has the mean and the deviation
+of each band over the valid pixels, as the encoder ``stats`` makes them, each of the three blocks times its weight.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +24,7 @@ import torch
 from torch import nn
 
 from taxoscape.embedding import weights
+from taxoscape.embedding.fixed import TileStatistics
 from taxoscape.embedding.networks import build_network
 from taxoscape.embedding.scaling import Scaling
 from taxoscape.errors import InputError
@@ -44,17 +48,20 @@ class Recipe:
     bands: tuple[str, ...]
     """Names of the bands, in order."""
     n_features: int
-    """Length of a vector."""
+    """Length of what the network makes of a tile."""
     scaling: Scaling
     """From the scenes' units to what the network sees."""
     normalised: bool
-    """Whether vectors are scaled to length 1."""
+    """Whether what the network makes of a tile is scaled to length 1."""
+    weights: tuple[float, ...] = ()
+    """By what the network's features, the means and the deviations are multiplied; empty: the features alone."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
         """Return the recipe that `dataclasses.asdict` took apart, also by way of JSON."""
         scaling = Scaling(**{name: tuple(axis) for name, axis in values["scaling"].items()})
-        return cls(**{**values, "bands": tuple(values["bands"]), "scaling": scaling})
+        tuples = {name: tuple(values.get(name, ())) for name in ("bands", "weights")}
+        return cls(**{**values, **tuples, "scaling": scaling})
 
     def build(self, seed: int = 0) -> nn.Module:
         """Return the network, untrained."""
@@ -92,7 +99,7 @@ class Encoder:
     @property
     def n_features(self) -> int:
         """Length of a vector."""
-        return self.recipe.n_features
+        return self.recipe.n_features + (2 * len(self.bands) if self.recipe.weights else 0)
 
     @property
     def trainable(self) -> bool:
@@ -154,8 +161,29 @@ class Encoder:
                 vectors = self.network(*inputs)
                 if self.recipe.normalised:
                     vectors = nn.functional.normalize(vectors, dim=1)
+                if self.recipe.weights:
+                    vectors = torch.cat([vectors.float(), self._statistics(inputs[0], values[part], known)], dim=1)
+                    vectors *= self._weights.to(device)
             out[part] = vectors[: len(scaled)].float().cpu().numpy()
         return out
+
+    def without_statistics(self) -> Encoder:
+        """Return the encoder without the statistics that it carries: what its network alone makes of tiles."""
+        return replace(self, recipe=replace(self.recipe, weights=()))
+
+    @property
+    def _weights(self) -> torch.Tensor:
+        """Weight of each feature: float32 (feature,)."""
+        lengths = (self.recipe.n_features, len(self.bands), len(self.bands))
+        return torch.repeat_interleave(torch.tensor(self.recipe.weights), torch.tensor(lengths))
+
+    def _statistics(
+        self, tiles: torch.Tensor, values: npt.NDArray[Any], known: npt.NDArray[np.bool_] | None
+    ) -> torch.Tensor:
+        """Return mean and deviation of each band, (n, 2 · band), of scaled tiles that were ``values``."""
+        usable = _filled_up(self.recipe.scaling.usable(values, known), len(tiles))
+        statistics: torch.Tensor = TileStatistics()(tiles, torch.from_numpy(usable).to(tiles.device))
+        return statistics
 
     def to_bytes(self) -> bytes:
         """Return the encoder as the bytes of a safetensors file; the same encoder gives the same bytes."""

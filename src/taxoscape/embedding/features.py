@@ -100,7 +100,8 @@ def fit_features(
         network = cast("RandomFeatures", encoder.network)
         filters = draw_filters(sample_patches(reader, sample, scaling, rng=rng), settings.filters, rng=rng)
         network.filters.copy_(torch.from_numpy(filters))
-        network.block_weights.copy_(torch.from_numpy(_equal_shares(encoder, reader, sample)))
+        blocks = (reader.n_bands, 2 * settings.filters)
+        network.block_weights.copy_(torch.tensor(equal_shares(encoder, reader, sample, blocks)))
     encoder.network.to(device)
     return encoder
 
@@ -222,19 +223,23 @@ def whiten(rows: Float64, *, regulariser: float = REGULARISER) -> tuple[Float64,
     return rows @ whitening, whitening
 
 
-def _equal_shares(encoder: Encoder, reader: TileReader, corners: Corners) -> npt.NDArray[np.float32]:
-    """Return for means and answers one over the root of their variance between tiles of a date; 1 where there is none.
+def equal_shares(encoder: Encoder, reader: TileReader, corners: Corners, blocks: tuple[int, ...]) -> tuple[float, ...]:
+    """Return for each block of features one over the root of its variance between tiles of a date; 1 where it has none.
 
-    The variance is the sum over the features of a block.
+    Parameters
+    ----------
+    encoder, reader, corners
+        What makes vectors, and of which tiles: int32 (n, 3).
+    blocks
+        Lengths of the blocks, in the order of the vector. The variance is the sum over the features of a block.
     """
     parts = [encoder.embed(*reader.read(corners[i : i + 64])) for i in range(0, len(corners), 64)]
     vectors, dates = np.concatenate(parts).astype(np.float64), corners[:, 2]
     for date in np.unique(dates):
         vectors[dates == date] -= vectors[dates == date].mean(axis=0)
     squares = np.square(vectors).mean(axis=0)
-    bands = reader.n_bands
-    shares = np.array([squares[:bands].sum(), squares[bands:].sum()])
-    return np.where(shares > 1e-12, 1 / np.sqrt(np.maximum(shares, 1e-12)), 1).astype(np.float32)
+    shares = np.array([part.sum() for part in np.split(squares, np.cumsum(blocks)[:-1])])
+    return tuple(np.where(shares > 1e-12, 1 / np.sqrt(np.maximum(shares, 1e-12)), 1).tolist())
 
 
 def _good(reader: TileReader, rows: npt.NDArray[np.int64], min_valid: float) -> npt.NDArray[np.int64]:

@@ -1,9 +1,9 @@
 """From a cube to an encoder: draw, train, judge.
 
 `train_encoder` is the whole way for a caller who does not want to stop in between. A runner that saves states takes
-the same steps one by one: `draw`, `training.train`, `encoder_from`, `judge`; and for the second training, on triplets
-from clusters, `refinement_settings`, `refinement_triplets`, `training.train`, `encoder_from`, `blended`. `untrained`
-leaves the training out, to show what it brings.
+the same steps one by one: `draw`, `training.train`, `encoder_from`, `with_statistics`, `judge`; and for the second
+training, on triplets from clusters, `refinement_settings`, `refinement_triplets`, `training.train`, `encoder_from`,
+`blended`, `with_statistics`. `untrained` leaves the training out, to show what it brings.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 
 from taxoscape.config import TRAINING_FREE, EncoderSettings, RefineSettings
 from taxoscape.embedding.encoder import Encoder, Recipe
-from taxoscape.embedding.features import fit_features, sample_tiles
+from taxoscape.embedding.features import equal_shares, fit_features, sample_tiles
 from taxoscape.embedding.networks import TILENET_FEATURES, check_network
 from taxoscape.embedding.scaling import SAMPLE_TILES, learn_scaling
 from taxoscape.embedding.tiles import TileReader, as_reader
@@ -107,7 +107,10 @@ def train_encoder(
     triplets = draw(reader, settings, seed=seed, min_valid=min_valid)
     steps = train(reader, triplets, settings, rng=seed, device=device)
     (state,) = deque(track(steps, "training the encoder", total_steps(triplets, settings)), maxlen=1)
-    return judge(encoder_from(state), reader, seed=seed, min_valid=min_valid)
+    encoder = encoder_from(state)
+    if settings.statistics:
+        encoder = with_statistics(encoder, reader, seed=seed, min_valid=min_valid)
+    return judge(encoder, reader, seed=seed, min_valid=min_valid)
 
 
 def untrained(
@@ -215,6 +218,24 @@ def blended(first: Encoder, refined: Encoder, share: float) -> Encoder:
     return Encoder(refined.recipe, network, {**refined.metadata, "blend": share})
 
 
+def with_statistics(encoder: Encoder, reader: TileReader, *, seed: int, min_valid: float = 0.5) -> Encoder:
+    """Return the encoder with the mean and the deviation of each band beside what its network makes of a tile.
+
+    The network's features, the means and the deviations are weighted so that each block varies as much as the others
+    between the tiles of a date: total variance 1, measured on `scaling.SAMPLE_TILES` tiles.
+
+    Notes
+    -----
+    A network that learns from neighbourhoods may forget plain colour, which on coarse scenes tells much of what there
+    is to tell; see `docs/evidence.md` for what carrying it brings.
+    """
+    sample = sample_tiles(reader, SAMPLE_TILES, rng=np.random.default_rng([seed, 6]), min_valid=min_valid)
+    bands = len(encoder.bands)
+    plain = replace(encoder, recipe=replace(encoder.recipe, weights=(1.0, 1.0, 1.0)))
+    weights = equal_shares(plain, reader, sample, (encoder.recipe.n_features, bands, bands))
+    return replace(encoder, recipe=replace(encoder.recipe, weights=weights))
+
+
 def judge(encoder: Encoder, reader: TileReader, *, seed: int, min_valid: float = 0.5) -> Encoder:
     """Measure an encoder on triplets that it was not trained on, write that into it, and warn of collapse.
 
@@ -223,8 +244,9 @@ def judge(encoder: Encoder, reader: TileReader, *, seed: int, min_valid: float =
     Encoder
         The same network; ``metadata["training"]`` gains ``held_out_accuracy`` (share of fresh geographic triplets
         of one date each whose neighbour is nearer to the anchor than the distant tile; 0.5 is chance) and ``spread``
-        (`collapse_of`). Both look within dates: telling dates apart is no merit. Where no date has valid ground for
-        such triplets nothing is measured, and nothing gained.
+        (`collapse_of`). Both look within dates, for telling dates apart is no merit, and at the network alone, without
+        the statistics that an encoder may carry. Where no date has valid ground for such triplets nothing is measured,
+        and nothing gained.
 
     Warns
     -----
@@ -244,7 +266,8 @@ def judge(encoder: Encoder, reader: TileReader, *, seed: int, min_valid: float =
         )
     except InputError:
         return encoder
-    anchor, neighbour, distant = (_embed(encoder, reader, t) for t in (fresh.anchor, fresh.neighbour, fresh.distant))
+    alone = encoder.without_statistics()
+    anchor, neighbour, distant = (_embed(alone, reader, t) for t in (fresh.anchor, fresh.neighbour, fresh.distant))
     near, far = (np.linalg.norm(anchor - other, axis=1) for other in (neighbour, distant))
     spread = _spread(anchor, fresh.anchor[:, 2])
     if spread < COLLAPSED:

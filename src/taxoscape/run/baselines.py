@@ -24,7 +24,7 @@ from taxoscape.run.folder import RunFolder
 from taxoscape.run.outcome import Context, Outcome
 from taxoscape.run.results import last_result, open_cube
 from taxoscape.run.store import read_dataset, write_dataset
-from taxoscape.zones.kmeans import cluster
+from taxoscape.zones.clustering import cluster
 from taxoscape.zones.matching import overlap_order
 
 if TYPE_CHECKING:
@@ -212,7 +212,9 @@ def _encoded(kind: str) -> Callable[[_Task], _Partition]:
 def _clustered(series: xr.Dataset, task: _Task) -> _Partition:
     settings = task.context.settings
     track = task.context.track
-    zones = cluster(series, n_clusters=task.k, starts=settings.zones.starts, rng=settings.run.seed, track=track)
+    zones = cluster(
+        series, n_clusters=task.k, starts=settings.zones.starts, rng=settings.run.seed, clusterer="kmeans", track=track
+    )
     begun = time.monotonic()
     metrics = quality(series, zones, rng=settings.run.seed, track=track)
     metrics["measuring"] = time.monotonic() - begun

@@ -107,7 +107,8 @@ def as_used(settings: Settings) -> Settings:
     first, own = settings.encoder, taken.metadata.get("settings", {})
     if taken.trainable:
         known = EncoderSettings(**{
-            **own, "encoder": first.encoder, "network": taken.recipe.network, "n_features": taken.n_features,
+            **own, "encoder": first.encoder, "network": taken.recipe.network, "n_features": taken.recipe.n_features,
+            "statistics": bool(taken.recipe.weights),
         })  # fmt: skip
     else:
         filters = max(1, (taken.n_features - len(taken.bands)) // 2)
@@ -119,7 +120,7 @@ def vector_length(settings: Settings, n_bands: int) -> int:
     """Return the length of the vectors that a run's encoder will make."""
     encoder = as_used(settings).encoder
     made = {"stats": 2 * n_bands, "rcf": n_bands + 2 * encoder.filters}
-    return made.get(encoder.encoder, encoder.n_features)
+    return made.get(encoder.encoder, encoder.n_features + (2 * n_bands if encoder.statistics else 0))
 
 
 def _without_training(settings: Settings, *, n_tiles: int, n_times: int, n_bands: int) -> NetworkCost:

@@ -8,7 +8,8 @@ import numpy as np
 
 from taxoscape.run.outcome import Context, Outcome
 from taxoscape.run.store import read_dataset, read_series, write_dataset
-from taxoscape.zones.evidence import Evidence, evidence
+from taxoscape.zones.clustering import evidence
+from taxoscape.zones.evidence import Evidence
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -26,7 +27,13 @@ def weigh_numbers(context: Context) -> Outcome:
     if not settings.analysis.evidence and settings.zones.zones != "auto":
         return Outcome(outputs=(), summary="left out: as asked", notes={"left_out": "as asked"})
     series = read_series(context.folder / "series_geographic.zarr")
-    found = evidence(series, most=settings.analysis.most_zones, rng=settings.run.seed, track=context.track)
+    found = evidence(
+        series,
+        most=settings.analysis.most_zones,
+        clusterer=settings.zones.clusterer,
+        rng=settings.run.seed,
+        track=context.track,
+    )
     write_dataset(context.folder / NAME, _dataset(found))
     return Outcome(outputs=(NAME,), summary=found.reason, notes={"chosen": found.chosen, "reason": found.reason})
 

@@ -101,8 +101,8 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         flag="--clusterer",
         setting="zones.clusterer",
-        choices=("kmeans",),
-        help="How series become zones. [default: kmeans]",
+        choices=("learned", "kmeans"),
+        help="How series become zones: in units of what varies within them, or as they are. [default: learned]",
     ),
     Option(
         flag="--refine/--no-refine",

@@ -30,7 +30,7 @@ from taxoscape.run.regions import CUBES, ONLY, plan_all, write_cubes
 from taxoscape.run.request import ENCODERS, read_regions, read_run
 from taxoscape.run.results import open_cube, open_encoder
 from taxoscape.run.store import read_dataset, read_series, write_dataset
-from taxoscape.zones.kmeans import cluster
+from taxoscape.zones.clustering import cluster
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -68,7 +68,7 @@ def make_cube(context: Context) -> Outcome:
 
 def train(context: Context) -> Outcome:
     """Train f^g on triplets from geography, make it without training, or take the encoder that was given."""
-    from taxoscape.embedding.fit import draw, encoder_from, judge
+    from taxoscape.embedding.fit import draw, encoder_from, judge, with_statistics
     from taxoscape.embedding.tiles import TileReader
     from taxoscape.embedding.training import total_steps
     from taxoscape.embedding.training import train as train_steps
@@ -93,7 +93,10 @@ def train(context: Context) -> Outcome:
         track=context.track,
         label="training on geography",
     )
-    encoder = judge(encoder_from(state), reader, seed=seed, min_valid=settings.grid.min_valid)
+    encoder = encoder_from(state)
+    if settings.encoder.statistics:
+        encoder = with_statistics(encoder, reader, seed=seed, min_valid=settings.grid.min_valid)
+    encoder = judge(encoder, reader, seed=seed, min_valid=settings.grid.min_valid)
     encoder.save(target)
     learnt = encoder.metadata["training"]
     accuracy = learnt.get("held_out_accuracy")
@@ -160,6 +163,7 @@ def cluster_geographic(context: Context) -> Outcome:
         n_clusters=_wanted(context),
         starts=settings.zones.starts,
         rng=settings.run.seed,
+        clusterer=settings.zones.clusterer,
         track=context.track,
     )
     write_dataset(context.folder / name, zones)

@@ -30,16 +30,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from taxoscape.contracts import check_series
-from taxoscape.errors import InputError
 from taxoscape.progress import Track, silent
-from taxoscape.zones.missing import counted, whole_rows
 from taxoscape.zones.numbering import label_dtype, number_by_size
 from taxoscape.zones.starts import AXES, STARTS, best_of_starts, principal_axes
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    import xarray as xr
 
     Int = npt.NDArray[np.int64]
     Labels = npt.NDArray[np.integer]
@@ -87,50 +83,6 @@ class Evidence:
         labels = np.zeros((n_tiles, len(self.ks)), dtype=self.labels.dtype)
         labels[members] = self.labels
         return replace(self, labels=labels)
-
-
-def evidence(
-    series: xr.Dataset, *, most: int = MOST_ZONES, rng: int | np.random.Generator = 0, track: Track = silent
-) -> Evidence:
-    """Partition the tiles into 2…``most`` zones, measure how stable each number is, and choose one.
-
-    Parameters
-    ----------
-    series
-        Dataset of `taxoscape.encode`: ``embedding`` float32 (tile, time, feature), NaN where a tile does not count.
-    most
-        Largest number of zones tried, at least 2; fewer where there are fewer different tiles.
-    rng
-        Seed or generator of the sample, the bootstrap samples and the starts.
-    track
-        Told of each number of zones done.
-
-    Returns
-    -------
-    `Evidence`. ``taxoscape.cluster(series, n_clusters=evidence)`` makes zones of it.
-
-    Raises
-    ------
-    InputError
-        Where no tile counts, ``most`` is no whole number of at least 2, or ``series`` breaks its contract.
-
-    Notes
-    -----
-    Missing dates are filled as the starts of `taxoscape.cluster` are (`taxoscape.zones.missing.two_way_fill`), and are
-    not settled: labels and error of a k can differ a little from those of the zones with as many.
-
-    Memory: beside the series twice its size for K-means, three times with missing dates or with tiles that count on
-    none, and a few matrices of 2 000 tiles in float64. Time on one core, 2…15 zones: 5 s for 1 600 tiles, 8 dates and
-    64 features, about 15 s for 11 881 tiles, 3 dates and 512 features. With one thread count and one seed the result is
-    the same bit for bit.
-    """
-    check_series(series)
-    if isinstance(most, bool) or not isinstance(most, int | np.integer) or most < 2:
-        raise InputError(f"the sweep over the number of zones goes from 2 to a whole number above, not {most!r} (most)")
-    counts = counted(series)
-    matrix, members = whole_rows(series["embedding"].to_numpy(), counts)
-    found = evidence_of(matrix, most=int(most), rng=rng, track=track)
-    return found.for_tiles(members, len(counts))
 
 
 def evidence_of(

@@ -23,11 +23,12 @@ from taxoscape.embedding.fit import (
     refinement_settings,
     refinement_triplets,
     seed_of,
+    with_statistics,
 )
 from taxoscape.embedding.tiles import as_reader
 from taxoscape.embedding.training import total_steps, train
 from taxoscape.progress import Track, silent
-from taxoscape.zones.kmeans import cluster
+from taxoscape.zones.clustering import cluster
 from taxoscape.zones.matching import match_zones
 
 if TYPE_CHECKING:
@@ -120,6 +121,8 @@ class SecondTraining:
     def outcome(self, state: TrainState, reader: TileReader) -> Encoder:
         """Return f^c of the last state: blended with f^g, and judged."""
         trained = blended(self.first, encoder_from(state), self.blend)
+        if self.first.recipe.weights:
+            trained = with_statistics(trained, reader, seed=self.seed, min_valid=self.min_valid)
         return judge(trained, reader, seed=self.seed, min_valid=self.min_valid)
 
 
@@ -154,13 +157,14 @@ def second_training(first: Encoder, zones: xr.Dataset, settings: RefineSettings,
 def cluster_again(series: xr.Dataset, zones: xr.Dataset, *, starts: int, rng: int, track: Track = silent) -> xr.Dataset:
     """Return P^c: the series under f^c in as many zones as before, with the numbers of ``zones`` by largest overlap.
 
-    The partition before is one more start of K-means, beside ``starts`` random ones.
+    By the clusterer of ``zones``, which are one more start beside ``starts`` random ones.
     """
     again = cluster(
         series,
         n_clusters=zones.sizes["zone"],
         starts=starts,
         rng=rng,
+        clusterer=zones.attrs.get("clusterer", "kmeans"),
         first_labels=zones["labels"].to_numpy(),
         track=track,
     )

@@ -8,11 +8,13 @@ data. The iterations are scikit-learn's.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from taxoscape.progress import Track, silent
 from taxoscape.zones.missing import row_blocks
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     Int = npt.NDArray[np.int64]
     Float32 = npt.NDArray[np.float32]
+    Float64 = npt.NDArray[np.float64]
 
 STARTS = 10
 """K-means++ starts of a partition: with few, stability tells of unlucky starts and not of the tiles."""
@@ -67,8 +70,7 @@ def principal_axes(matrix: Float32, sample: Int) -> tuple[Float32, Float32]:
     centre = part.mean(axis=0)
     part -= centre
     wide = part.shape[1] > len(part)
-    squares, vectors = np.linalg.eigh(part @ part.T if wide else part.T @ part)
-    squares, vectors = np.maximum(squares[::-1], 0), vectors[:, ::-1]
+    squares, vectors = _spectrum(part, wide=wide)
     if wide:
         rotated = (vectors * np.sqrt(squares)).astype(np.float32)
     else:
@@ -76,13 +78,47 @@ def principal_axes(matrix: Float32, sample: Int) -> tuple[Float32, Float32]:
     if matrix.shape[1] <= AXES:
         return rotated, matrix
     kept = max(1, int((squares[:AXES] > squares[0] * 1e-12).sum()))
-    directions = vectors[:, :kept]
-    if wide:
-        directions = part.T @ (directions / np.sqrt(np.maximum(squares[:kept], 1e-300)))
+    directions = _directions(part, squares[:kept], vectors[:, :kept], wide=wide)
     turned = np.empty((len(matrix), kept), dtype=np.float32)
     for rows in row_blocks(len(matrix), 8 * matrix.shape[1], BLOCK_BYTES):
         turned[rows] = (matrix[rows] - centre) @ directions
     return rotated, turned
+
+
+def principal_directions(matrix: Float32, sample: Int, count: int) -> tuple[Float64, Float64]:
+    """Return the mean and the first principal axes of some rows.
+
+    Parameters
+    ----------
+    matrix
+        float32 (row, column), finite.
+    sample
+        int64 (sampled row,): the rows that the axes are those of.
+    count
+        Number of axes; fewer are returned where the sample has not as many, one at least.
+
+    Returns
+    -------
+    float64 (column,) and float64 (column, axis), orthonormal.
+    """
+    part = matrix[sample].astype(np.float64)
+    centre = part.mean(axis=0)
+    part -= centre
+    wide = part.shape[1] > len(part)
+    squares, vectors = _spectrum(part, wide=wide)
+    kept = max(1, int((squares[:count] > squares[0] * 1e-12).sum()))
+    return centre, _directions(part, squares[:kept], vectors[:, :kept], wide=wide)
+
+
+def _spectrum(part: Float64, *, wide: bool) -> tuple[Float64, Float64]:
+    """Return the squared singular values of centred rows, falling, and the vectors of the shorter side."""
+    squares, vectors = np.linalg.eigh(part @ part.T if wide else part.T @ part)
+    return np.maximum(squares[::-1], 0), vectors[:, ::-1]
+
+
+def _directions(part: Float64, squares: Float64, vectors: Float64, *, wide: bool) -> Float64:
+    """Return principal directions, float64 (column, axis), of what `_spectrum` gave."""
+    return np.asarray(part.T @ (vectors / np.sqrt(np.maximum(squares, 1e-300)))) if wide else vectors
 
 
 def best_of_starts(matrix: Float32, first_axes: Float32, k: int, seeds: npt.NDArray[np.integer]) -> Partition:
@@ -113,6 +149,41 @@ def best_of_starts(matrix: Float32, first_axes: Float32, k: int, seeds: npt.NDAr
         means = (member.T @ matrix) / sizes[:, None].astype(np.float32)
         best = fit(matrix, k, means.astype(np.float32), 0)
     return best
+
+
+def partitions(
+    matrix: Float32,
+    k: int,
+    *,
+    starts: int,
+    rng: np.random.Generator,
+    first: Int | None = None,
+    track: Track = silent,
+) -> Iterator[Partition]:
+    """Yield a K-means partition for each of several starts.
+
+    Parameters
+    ----------
+    matrix
+        float32 (row, column), finite.
+    k
+        Number of clusters, at most the number of different rows.
+    starts
+        Number of k-means++ starts.
+    rng
+        Source of the starts.
+    first
+        Labels 0…k−1 (negative: none) whose means are one further start; ignored where a label has no row.
+    track
+        Told of each start done.
+    """
+    seeds = [int(seed) for seed in rng.integers(0, 2**31, size=starts)]
+    inits: list[tuple[Float32 | None, int]] = [(None, seed) for seed in seeds]
+    if first is not None and all((first == label).any() for label in range(k)):
+        means = np.stack([matrix[first == label].mean(axis=0) for label in range(k)])
+        inits.insert(0, (means.astype(np.float32), 0))
+    for init, seed in track(inits, f"K-means, {k} zones", len(inits)):
+        yield fit(matrix, k, init, seed)
 
 
 def fit(matrix: Float32, k: int, init: Float32 | None, seed: int) -> Partition:

@@ -19,8 +19,9 @@ import numpy as np
 
 from taxoscape.errors import InputError
 from taxoscape.progress import Track, silent
-from taxoscape.zones.kmeans import partitions, settle
+from taxoscape.zones.kmeans import settle
 from taxoscape.zones.missing import two_way_fill
+from taxoscape.zones.starts import partitions
 
 if TYPE_CHECKING:
     import numpy.typing as npt
