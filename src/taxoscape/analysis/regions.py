@@ -119,8 +119,8 @@ def region_partitions(
     The encoder and the clusterer are the common ones: only the partition is the region's own. It has as many zones as
     the overall partition has in the region, zones of a single tile among them; fewer where missing dates leave fewer
     different series. Its numbers are those of the overall zones that are present, given so that as many tiles as
-    possible keep their number (`taxoscape.zones.matching`). ARI and NMI compare all tiles that are in a zone; they do not depend on numbers. A
-    region with one overall zone is in one zone by itself, and its ARI is 1.
+    possible keep their number (`taxoscape.zones.matching`). ARI and NMI compare all tiles that are in a zone; they do
+    not depend on numbers. A region with one overall zone is in one zone by itself, and its ARI is 1.
 
     Cost: that of clustering each region's series, one region in memory at a time.
     """

@@ -157,10 +157,13 @@ def learned_partition(
     under that, from the centres where it was, until no tile moves. Starting without the metric and going on with it did
     better than starting in it. Rounds cost O(n · axes²); after the axes nothing grows with the length of the series.
     Where a zone dies out, the last partition with all zones stands.
+    Rows of which fewer than ``k`` differ on the axes are partitioned by K-means on all columns at first.
     """
     space = _Space.of(matrix, pairs, k, rng)
     tried = partitions(space.rows.astype(np.float32), k, starts=starts, rng=rng, first=first, track=track)
     labels = min(tried, key=lambda found: found.inertia).labels
+    if len(np.unique(labels)) < k:  # rows that are alike on the axes, but not beyond them
+        labels = fit(matrix, k, None, 0).labels
     for _ in range(ROUNDS):
         whitening = space.whitening(space.within(labels, k))
         mapped = (space.rows @ whitening).astype(np.float32)
