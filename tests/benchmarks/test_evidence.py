@@ -73,6 +73,19 @@ def test_the_sentence_tells_what_wins_and_what_loses(evidence):
     assert alone == "The refined zones (NMI 0.900) lose to: nothing here. They win over: nothing here."
 
 
+def test_paired_differences_have_an_interval_from_three_seeds_on(evidence):
+    assert evidence.margin([0.1, 0.2]) == ""
+    assert evidence.margin([0.1, 0.2, 0.3]) == " ± 0.248"  # 4.303 · 0.1 / √3
+
+
+def test_where_the_zones_stand_between_plain_means_and_a_supervised_reference(evidence):
+    told = [{**row, "auto_zones": 5, "methods": [*row["methods"], method("supervised", 0.95)]} for row in rows()]
+    assert evidence.where_it_stands(told) == (
+        "From K-means on tile means to the supervised reference, 63% of the way. Zones that auto picks: 5, 5."
+    )
+    assert "an unknown share of the way" in evidence.where_it_stands(rows())
+
+
 def test_the_front_page_tells_of_real_imagery_too(evidence):
     told = evidence.short([*rows(), {**rows()[0], "case": "lombardy"}])
     assert told.startswith("| seed | tile means |")
@@ -94,6 +107,9 @@ def test_a_case_gives_every_method_its_measures(evidence):
     assert {"geographic", "refined", "means", "stats", "rcf", "pixels"} < set(methods)
     assert all(0 <= methods[name]["nmi"] <= 1 for name in ("geographic", "refined", "means", "stats", "rcf"))
     assert 30 <= found["n_labelled_tiles"] <= 36  # some lie across borders
+    assert {"means_learned", "stats_learned", "means_tied", "refined_kmeans", "refined_alone"} < set(methods)
+    assert methods["supervised"]["nmi"] > methods["means"]["nmi"]
+    assert found["auto_zones"] >= 2
     assert found["seconds"] > 0
     assert 0 < found["peak_gib"] < 8
     assert "| Tile means |" in evidence.table([found])

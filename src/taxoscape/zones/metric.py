@@ -11,7 +11,7 @@ no label:
   components learns.
 
 The metric is the inverse of the mean of the two, on the first principal axes of the series. Partition and metric are
-learned in turn, from K-means on those axes: see `learned_partition`. With the first source alone the metric does not
+learned in turn: see `learned_partition`. With the first source alone the metric does not
 depend on a partition, `neighbour_metric`; that is what the sweep over the number of zones is made under.
 
 What is lost and gained against the alternatives, on made and on real regions, is told in `docs/evidence.md`.
@@ -138,11 +138,12 @@ def learned_partition(
     k
         Number of clusters, at most the number of different rows.
     starts
-        k-means++ starts on the principal axes; the partition of least error there is carried on.
+        k-means++ starts on the principal axes, and as many in the metric of neighbours alone; of each the partition of
+        least error is carried on.
     rng
         Source of the starts.
     first
-        Labels 0…k−1 (negative: none) whose means are one further start; ignored where a label has no row.
+        Labels 0…k−1 that are carried on beside these two; ignored where a row has none (negative) or a label no row.
     track
         Told of each start done.
 
@@ -153,26 +154,27 @@ def learned_partition(
 
     Notes
     -----
-    K-means by squared Euclidean distance on the principal axes; then in turn the metric of its partition and K-means
-    under that, from the centres where it was, until no tile moves. Starting without the metric and going on with it did
-    better than starting in it. Rounds cost O(n · axes²); after the axes nothing grows with the length of the series.
-    Where a zone dies out, the last partition with all zones stands.
-    Rows of which fewer than ``k`` differ on the axes are partitioned by K-means on all columns at first.
+    From each start, in turn the metric of the partition and K-means under it, from the centres where they were, until
+    no tile moves. The partition is kept within whose zones the covariance, on the principal axes, has the least
+    determinant: the likelihood of a Gaussian mixture with one covariance, which unlike the error in a learned metric
+    can be compared. Where noise is loud only the start in the metric of neighbours is any good; where neighbours
+    differ much only the other is. Rounds cost O(n · axes²); after the axes nothing grows with the length of the series.
+    Where a zone dies out, the last partition with all zones stands. Rows of which fewer than ``k`` differ on the axes
+    are partitioned by K-means on all columns at first.
     """
     space = _Space.of(matrix, pairs, k, rng)
-    tried = partitions(space.rows.astype(np.float32), k, starts=starts, rng=rng, first=first, track=track)
-    labels = min(tried, key=lambda found: found.inertia).labels
-    if len(np.unique(labels)) < k:  # rows that are alike on the axes, but not beyond them
-        labels = fit(matrix, k, None, 0).labels
-    for _ in range(ROUNDS):
-        whitening = space.whitening(space.within(labels, k))
-        mapped = (space.rows @ whitening).astype(np.float32)
-        centres = np.stack([mapped[labels == label].mean(axis=0) for label in range(k)])
-        found = fit(mapped, k, centres, 0)
-        if len(np.unique(found.labels)) < k or np.array_equal(found.labels, labels):
-            break
-        labels = found.labels
-    metric = space.metric(whitening)
+    spaces = [space.rows] if space.beside is None else [space.rows, space.rows @ space.whitening(space.beside)]
+    begun = []
+    for rows in spaces:
+        tried = partitions(rows.astype(np.float32), k, starts=starts, rng=rng, track=track)
+        begun.append(min(tried, key=lambda found: found.inertia).labels)
+    begun += [] if first is None else [first]
+    complete = [labels for labels in begun if labels.min() >= 0 and len(np.unique(labels)) == k]
+    if not complete:  # rows that are alike on the axes, but not beyond them
+        complete = [fit(matrix, k, None, 0).labels]
+    settled = [space.settled(labels, k) for labels in complete]
+    labels = min(settled, key=lambda labels: space.log_volume(labels, k))
+    metric = space.metric(space.whitening(space.within(labels, k)))
     return _partition(matrix, metric, labels, k), metric
 
 
@@ -237,13 +239,26 @@ class _Space:
 
     def within(self, labels: Int, k: int) -> Float64:
         """Return what varies within zones: by neighbours and by a partition, in equal parts."""
-        means = np.stack([self.rows[labels == label].mean(axis=0) for label in range(k)])
-        apart = self.rows - means[labels]
-        zones: Float64 = apart.T @ apart / len(apart)
+        zones = self._zones(labels, k)
         if self.beside is None:
             return zones
         scale = np.trace(np.linalg.solve(self._steady(self.beside), zones)) / len(zones)
         return np.asarray((self.beside + zones / max(scale, 1e-12)) / 2)
+
+    def settled(self, labels: Int, k: int) -> Int:
+        """Return the labels at which partition and metric, made of each other in turn, come to rest."""
+        for _ in range(ROUNDS):
+            mapped = (self.rows @ self.whitening(self.within(labels, k))).astype(np.float32)
+            centres = np.stack([mapped[labels == label].mean(axis=0) for label in range(k)])
+            found = fit(mapped, k, centres, 0).labels
+            if len(np.unique(found)) < k or np.array_equal(found, labels):
+                break
+            labels = found
+        return labels
+
+    def log_volume(self, labels: Int, k: int) -> float:
+        """Return the logarithm of the determinant of the covariance within zones."""
+        return float(np.linalg.slogdet(self._steady(self._zones(labels, k)))[1])
 
     def whitening(self, within: Float64) -> Float64:
         """Return the map, float64 (axis, component), after which ``within`` is about the identity."""
@@ -254,6 +269,12 @@ class _Space:
         """Return the metric of a whitening; Euclidean on the axes where that is None."""
         axes = self.directions if whitening is None else self.directions @ whitening
         return Metric(origin=self.origin, axes=axes)
+
+    def _zones(self, labels: Int, k: int) -> Float64:
+        """Return the covariance within the zones of a partition."""
+        means = np.stack([self.rows[labels == label].mean(axis=0) for label in range(k)])
+        apart = self.rows - means[labels]
+        return np.asarray(apart.T @ apart / len(apart))
 
     def _steady(self, within: Float64) -> Float64:
         """Return a covariance with a share of the mean variance of the axes added to each."""
