@@ -162,9 +162,11 @@ def test_order_differs_from_epoch_to_epoch(triplets: Triplets) -> None:
 def test_augmentation_gives_each_of_the_eight_poses_of_each_tile_alone() -> None:
     tile = np.arange(18).reshape(2, 3, 3)
     poses = [np.rot90(t, k, axes=(1, 2)) for t in (tile, tile[:, :, ::-1]) for k in range(4)]
-    out = augment(np.stack([tile] * 400), np.random.default_rng(0))
+    how = np.random.default_rng(0).integers(8, size=400)
+    out = augment(torch.from_numpy(np.stack([tile] * 400)), how).numpy()
     which = [next(i for i, pose in enumerate(poses) if np.array_equal(one, pose)) for one in out]
     assert np.bincount(which, minlength=8).min() > 25
+    assert all(len({a for a, b in zip(which, how, strict=True) if b == k}) == 1 for k in range(8))
 
 
 def test_the_step_size_is_constant_for_the_paper_and_rises_and_falls_by_default() -> None:

@@ -24,6 +24,7 @@ import torch
 from torch import nn
 
 from taxoscape.embedding import weights
+from taxoscape.embedding.feed import on_device
 from taxoscape.embedding.fixed import TileStatistics
 from taxoscape.embedding.networks import build_network
 from taxoscape.embedding.scaling import Scaling
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 KIND = "encoder"
 BATCH = 64
 """Tiles in one batch of `Encoder.embed`."""
+GPU_BATCH = 512
+"""The same on a GPU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +115,7 @@ class Encoder:
         return {"recipe": asdict(self.recipe), "metadata": self.metadata}
 
     def embed(
-        self, tiles: npt.ArrayLike, valid: npt.ArrayLike | None = None, *, batch_size: int = BATCH
+        self, tiles: npt.ArrayLike, valid: npt.ArrayLike | None = None, *, batch_size: int | None = None
     ) -> npt.NDArray[np.float32]:
         """Return a vector for each tile.
 
@@ -124,7 +127,8 @@ class Encoder:
             Bool (n, y, x), True where the pixel can be used; None: wherever all bands are finite. Pixels that are not
             finite never count.
         batch_size
-            Tiles in one run of the network. Change it for speed or memory; vectors may then differ by rounding.
+            Tiles in one run of the network; None: `BATCH`, on a GPU `GPU_BATCH`. Change it for speed or memory; vectors
+            may then differ by rounding.
 
         Returns
         -------
@@ -144,27 +148,16 @@ class Encoder:
         values = np.asarray(tiles)
         mask = None if valid is None else np.asarray(valid, dtype=bool)
         self._check(values, mask)
-        device = next((t.device for t in self.network.state_dict().values()), torch.device("cpu"))
-        wants_mask = bool(getattr(self.network, "wants_mask", False))
+        device = self.device
+        size = batch_size or (BATCH if device.type == "cpu" else GPU_BATCH)
         out = np.empty((len(values), self.n_features), np.float32)
-        for start in range(0, len(values), batch_size):
-            part = slice(start, start + batch_size)
+        for start in range(0, len(values), size):
+            part = slice(start, start + size)
             known = None if mask is None else mask[part]
-            scaled = self.recipe.scaling.apply(values[part], known)
             with torch.inference_mode():
-                inputs = [
-                    torch.from_numpy(_filled_up(scaled, batch_size)).to(device, memory_format=torch.channels_last)
-                ]
-                if wants_mask:
-                    usable = _filled_up(self.recipe.scaling.usable(values[part], known), batch_size)
-                    inputs.append(torch.from_numpy(usable).to(device))
-                vectors = self.network(*inputs)
-                if self.recipe.normalised:
-                    vectors = nn.functional.normalize(vectors, dim=1)
-                if self.recipe.weights:
-                    vectors = torch.cat([vectors.float(), self._statistics(inputs[0], values[part], known)], dim=1)
-                    vectors *= self._weights.to(device)
-            out[part] = vectors[: len(scaled)].float().cpu().numpy()
+                batch = on_device(self.recipe.scaling, values[part], known, device)
+                vectors = self._vectors(*(_filled_up(tensor, size) for tensor in batch))
+            out[part] = vectors[: len(values[part])].cpu().numpy()
         return out
 
     def without_statistics(self) -> Encoder:
@@ -172,18 +165,21 @@ class Encoder:
         return replace(self, recipe=replace(self.recipe, weights=()))
 
     @property
-    def _weights(self) -> torch.Tensor:
-        """Weight of each feature: float32 (feature,)."""
-        lengths = (self.recipe.n_features, len(self.bands), len(self.bands))
-        return torch.repeat_interleave(torch.tensor(self.recipe.weights), torch.tensor(lengths))
+    def device(self) -> torch.device:
+        """Where the network runs."""
+        return next((tensor.device for tensor in self.network.state_dict().values()), torch.device("cpu"))
 
-    def _statistics(
-        self, tiles: torch.Tensor, values: npt.NDArray[Any], known: npt.NDArray[np.bool_] | None
-    ) -> torch.Tensor:
-        """Return mean and deviation of each band, (n, 2 · band), of scaled tiles that were ``values``."""
-        usable = _filled_up(self.recipe.scaling.usable(values, known), len(tiles))
-        statistics: torch.Tensor = TileStatistics()(tiles, torch.from_numpy(usable).to(tiles.device))
-        return statistics
+    def _vectors(self, tiles: torch.Tensor, usable: torch.Tensor) -> torch.Tensor:
+        """Return float32 (n, feature) of tiles (n, band, y, x) as the network sees them; ``usable`` (n, 1, y, x)."""
+        wants_mask = bool(getattr(self.network, "wants_mask", False))
+        vectors: torch.Tensor = (self.network(tiles, usable) if wants_mask else self.network(tiles)).float()
+        if self.recipe.normalised:
+            vectors = nn.functional.normalize(vectors, dim=1)
+        if self.recipe.weights:
+            lengths = torch.tensor((self.recipe.n_features, len(self.bands), len(self.bands)))
+            factors = torch.repeat_interleave(torch.tensor(self.recipe.weights), lengths)
+            vectors = torch.cat([vectors, TileStatistics()(tiles, usable)], dim=1) * factors.to(tiles.device)
+        return vectors
 
     def to_bytes(self) -> bytes:
         """Return the encoder as the bytes of a safetensors file; the same encoder gives the same bytes."""
@@ -204,9 +200,12 @@ class Encoder:
             raise InputError(f"valid has the shape {mask.shape}, the tiles need {(len(values), *wanted[1:])}")
 
 
-def _filled_up(rows: npt.NDArray[Any], n: int) -> npt.NDArray[Any]:
+def _filled_up(rows: torch.Tensor, n: int) -> torch.Tensor:
     """Return ``n`` rows, those given and then zeros."""
-    batch = np.zeros((n, *rows.shape[1:]), rows.dtype)
+    if len(rows) == n:
+        return rows
+    layout = torch.channels_last if rows.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+    batch = torch.zeros((n, *rows.shape[1:]), dtype=rows.dtype, device=rows.device).to(memory_format=layout)
     batch[: len(rows)] = rows
     return batch
 

@@ -15,7 +15,8 @@ import numpy as np
 import xarray as xr
 
 from taxoscape.contracts import SERIES_DIMS, check_cube, tile_coordinates
-from taxoscape.embedding.encoder import BATCH, Encoder
+from taxoscape.embedding.encoder import BATCH, GPU_BATCH, Encoder
+from taxoscape.embedding.feed import ahead
 from taxoscape.embedding.tiles import TileReader, as_reader
 from taxoscape.errors import InputError
 from taxoscape.grid import Grid, Lattice, Partial
@@ -30,6 +31,8 @@ BLOCK_BYTES = 256 * 2**20
 """Bytes of pixels (at 4 bytes each) that a block covers at most, but for a single tile."""
 GATHERED = 8 * BATCH
 """Tiles whose pixels are held at once."""
+GPU_GATHERED = 2 * GPU_BATCH
+"""The same where a GPU computes; of these some are read ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +111,11 @@ def encode_block(
     counting = np.flatnonzero((share >= min_valid) & (share > 0))
     counting = counting[np.argsort(times[counting], kind="stable")]  # date by date, as cubes are stored
     embedding = np.full((len(corners), encoder.n_features), np.nan, np.float32)
-    for start in range(0, len(counting), GATHERED):
-        chosen = counting[start : start + GATHERED]
-        embedding[chosen] = encoder.embed(*reader.read(corners[chosen]))
+    step = GATHERED if encoder.device.type == "cpu" else GPU_GATHERED
+    parts = [counting[start : start + step] for start in range(0, len(counting), step)]
+    read = ((chosen, reader.read(corners[chosen])) for chosen in parts)
+    for chosen, tiles in ahead(read, depth=0 if encoder.device.type == "cpu" else 2):
+        embedding[chosen] = encoder.embed(*tiles)
     return embedding.reshape(len(block), reader.n_times, -1), share.reshape(len(block), -1)
 
 

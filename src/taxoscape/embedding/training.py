@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from taxoscape.config import EncoderSettings
 from taxoscape.embedding import weights
 from taxoscape.embedding.encoder import Encoder, Recipe
+from taxoscape.embedding.feed import ahead, on_device
 from taxoscape.embedding.losses import contrastive_loss, triplet_loss
 from taxoscape.embedding.scaling import learn_scaling
 from taxoscape.embedding.tiles import TileReader
@@ -180,18 +181,14 @@ def train(
             f"the encoder takes tiles of {state.recipe.tile_size} px, the reader cuts {reader.tile_size} px "
             "(--tile-size)"
         )
-    per_epoch = len(batches(triplets, settings, seed=seed, epoch=0))
     if state.step >= state.total_steps:
         yield state
-    order: list[Index] = []
-    while state.step < state.total_steps:
-        epoch, position = divmod(state.step, per_epoch)
-        if not order or position == 0:
-            order = batches(triplets, settings, seed=seed, epoch=epoch)
+    feed = _batches(state, reader, triplets, settings, seed)
+    for batch in ahead(feed, depth=0 if torch.device(device).type == "cpu" else 3):
         state.network.train()
         for group in state.optimiser.param_groups:
             group["lr"] = step_size(state.step, state.total_steps, settings)
-        loss = _loss(state, reader, triplets, order[position], settings, np.random.default_rng([seed, 1, state.step]))
+        loss = _loss(state, batch, triplets, settings)
         state.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if settings.loss == "contrastive":
@@ -242,14 +239,13 @@ def step_size(step: int, steps: int, settings: EncoderSettings) -> float:
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
 
 
-def augment(tiles: npt.NDArray[Any], rng: np.random.Generator) -> npt.NDArray[Any]:
-    """Flip and turn each tile (n, band, y, x) by multiples of 90° at random, independently of the others."""
-    how = rng.integers(8, size=len(tiles))
-    out = np.empty_like(tiles)
+def augment(tiles: Tensor, how: npt.NDArray[np.int64]) -> Tensor:
+    """Flip and turn each tile (n, band, y, x) by multiples of 90°, as ``how``, int64 (n,), says: 0…7."""
+    out = torch.empty_like(tiles)
     for k in range(8):
-        chosen = how == k
-        turned = np.rot90(tiles[chosen], k % 4, axes=(2, 3))
-        out[chosen] = turned if k < 4 else turned[..., ::-1]
+        chosen = torch.from_numpy(np.flatnonzero(how == k)).to(tiles.device)
+        turned = torch.rot90(tiles[chosen], k % 4, dims=(2, 3))
+        out[chosen] = turned if k < 4 else turned.flip(3)
     return out
 
 
@@ -270,22 +266,56 @@ def near(triplets: Triplets, rows: Index, *, reach_px: int, with_distant: bool) 
     return hidden
 
 
-def _loss(
-    state: TrainState, reader: TileReader, triplets: Triplets, rows: Index, settings: EncoderSettings,
-    rng: np.random.Generator,
-) -> Tensor:  # fmt: skip
-    with_distant = settings.loss == "triplet" or triplets.group is not None
-    tables = [triplets.anchor[rows], triplets.neighbour[rows], *([triplets.distant[rows]] if with_distant else [])]
-    values, valid = reader.read(np.concatenate(tables))
-    pixels = torch.from_numpy(augment(state.recipe.scaling.apply(values, valid), rng))
-    device = next(state.network.parameters()).device
-    pixels = pixels.to(device, memory_format=torch.channels_last)
-    if settings.loss == "triplet":  # in three passes, each with its own batch statistics, as the prototype does
-        vectors = [state.network(part) for part in torch.split(pixels, len(rows))]
+@dataclass(frozen=True, slots=True, eq=False)
+class _Batch:
+    """What a step reads: raw tiles and how they are turned."""
+
+    rows: Index
+    """Triplets of the step."""
+    values: npt.NDArray[Any]
+    """(n, band, y, x) in the scenes' units."""
+    valid: npt.NDArray[np.bool_]
+    """(n, y, x)."""
+    how: npt.NDArray[np.int64]
+    """Turn and flip of each tile, 0…7."""
+
+
+def _batches(
+    state: TrainState, reader: TileReader, triplets: Triplets, settings: EncoderSettings, seed: int
+) -> Iterator[_Batch]:
+    """Read what each step from where the state is to the end needs; a function of (seed, step) alone."""
+    with_distant = _with_distant(triplets, settings)
+    per_epoch = len(batches(triplets, settings, seed=seed, epoch=0))
+    order: list[Index] = []
+    for step in range(state.step, state.total_steps):
+        epoch, position = divmod(step, per_epoch)
+        if not order or position == 0:
+            order = batches(triplets, settings, seed=seed, epoch=epoch)
+        rows = order[position]
+        tables = [triplets.anchor[rows], triplets.neighbour[rows], *([triplets.distant[rows]] if with_distant else [])]
+        values, valid = reader.read(np.concatenate(tables))
+        yield _Batch(rows, values, valid, np.random.default_rng([seed, 1, step]).integers(8, size=len(values)))
+
+
+def _with_distant(triplets: Triplets, settings: EncoderSettings) -> bool:
+    """Whether the distant tiles of triplets are read: in-batch contrast from geography has others."""
+    return settings.loss == "triplet" or triplets.group is not None
+
+
+def _loss(state: TrainState, batch: _Batch, triplets: Triplets, settings: EncoderSettings) -> Tensor:
+    device, rows = next(state.network.parameters()).device, batch.rows
+    pixels, _ = on_device(state.recipe.scaling, batch.values, batch.valid, device)
+    pixels = augment(pixels, batch.how)
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        if settings.loss == "triplet":  # in three passes, each with its own batch statistics, as the prototype does
+            vectors = [state.network(part).float() for part in torch.split(pixels, len(rows))]
+        else:
+            vectors = list(torch.split(state.network(pixels).float(), len(rows)))
+    if settings.loss == "triplet":
         return triplet_loss(*vectors, margin=settings.margin, norm_penalty=settings.norm_penalty)
-    anchor, neighbour, *rest = torch.split(state.network(pixels), len(rows))
-    reach = max(settings.neighbourhood_px or reader.tile_size, reader.tile_size - 1)
-    hidden = near(triplets, rows, reach_px=reach, with_distant=with_distant)
+    anchor, neighbour, *rest = vectors
+    reach = max(settings.neighbourhood_px or state.recipe.tile_size, state.recipe.tile_size - 1)
+    hidden = near(triplets, rows, reach_px=reach, with_distant=_with_distant(triplets, settings))
     return contrastive_loss(
         anchor, neighbour, rest[0] if rest else None, temperature=settings.temperature,
         near=torch.from_numpy(hidden).to(device),
