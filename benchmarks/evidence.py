@@ -120,7 +120,8 @@ def run_case(
         metrics = json.loads((home / "run" / "metrics.json").read_text())
         further, auto = strong_rows(home / "run", truth, min_share=share, k=zones, seed=seed)
     about = {"case": case, "seed": seed, "seconds": seconds, "peak_gib": peak, "auto_zones": auto}
-    methods = [*found["comparison"], *further]
+    known = {row["name"] for row in found["comparison"]}
+    methods = [*found["comparison"], *(row for row in further if row["name"] not in known)]
     return {**about, "n_labelled_tiles": metrics["n_labelled_tiles"], "methods": methods}
 
 

@@ -2,6 +2,7 @@
 
 All on the tiles of a run that is done, with the true number of zones:
 
+* tile means by K-means, for runs without ``--baselines``;
 * tile means, and means and deviations, in a learned metric: what the clusterer alone reaches without any training;
 * tile means, tied: a Gaussian mixture with one covariance for all components after PCA to 20 axes, by scikit-learn, the
   mean of five starts; the strong baseline of the literature;
@@ -50,6 +51,7 @@ def strong_rows(run: Path, truth: str, *, min_share: float, k: int, seed: int) -
         return lambda: [cluster(series, n_clusters=k, rng=seed, clusterer=clusterer)["labels"].to_numpy()]
 
     made = (
+        ("means", "Tile means", zones(means, "kmeans")),
         ("means_learned", "Tile means, learned metric", zones(means, "learned")),
         ("stats_learned", "Tile means and deviations, learned metric", zones(both, "learned")),
         ("means_tied", f"Tile means, tied mixture ({STARTS} starts)", lambda: tied(means, k)),

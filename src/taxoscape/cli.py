@@ -210,7 +210,7 @@ def _add_stage(name: str, text: str) -> None:
 for _name, _text in (
     ("train", "Train the embedding f^g on triplets from geography."),
     ("encode", "Turn each tile into a series of embeddings."),
-    ("cluster", "Partition the series into zones P^g by K-means."),
+    ("cluster", "Partition the series into zones P^g."),
     ("refine", "Train on with the zones as neighbourhoods; encode and cluster again: f^c, P^c."),
     ("analyse", "Measure, describe and compare the zones: quality, number, cards, layers, baselines."),
     ("publish", "Write maps, tables, figures and the report."),

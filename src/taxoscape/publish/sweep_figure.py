@@ -98,7 +98,7 @@ def _draw_panels(panels: Sequence[Axes], rows: Sequence[Mapping[str, Any]], chos
     titles = [
         ("Found again?", "in resamples: all zones (adjusted Rand\nindex), the weakest (its pairs kept)"),
         ("Apart from each other?", "mean silhouette, 1 is best,\nunder two distances"),
-        ("K-means error", "mean squared distance of a tile to its\ncentre; it always falls"),
+        ("Error", "mean squared distance of a tile to its\ncentre; it always falls"),
         ("Compact on the map?", "neighbouring tiles that are in one zone,\n% of pairs"),
         ("In how many pieces?", "connected patches on the map,\nof all zones together"),
     ]

@@ -25,18 +25,24 @@ class MetricText:
 
 FLAT = "Euclidean distance between flattened series"
 SUMNORM = "d: sum over dates of Euclidean distances"
+LEARNED = "learned: in deviations within zones"
 MAP = "Euclidean distance between tile positions (row, column)"
 
 METRICS: dict[str, MetricText] = {
     "inertia_mean": MetricText(
         label="Mean squared distance to the centre",
-        meaning="How far tiles are from the centre of their zone; what K-means makes small. Lower is tighter.",
-        distance=f"squared {FLAT}",
+        meaning="How far tiles are from the centre of their zone; what clustering makes small. Lower is tighter.",
+        distance=f"squared {FLAT}, or {LEARNED}",
     ),
     "silhouette_flat": MetricText(
         label="Silhouette",
         meaning="Are tiles nearer to their own zone than to the next one? From −1 to 1; above 0 means yes on average.",
         distance=FLAT,
+    ),
+    "silhouette_learned": MetricText(
+        label="Silhouette in the learned metric",
+        meaning="The same question in the metric of the zones. From −1 to 1; above 0 means yes on average.",
+        distance=LEARNED,
     ),
     "silhouette_sumnorm": MetricText(
         label="Silhouette under d",

@@ -73,6 +73,7 @@ def write_page(drawing: Drawing, settings: Settings, scores: Scores) -> Path:
             f"the zones come from the images {'alone' if _learnt_from(markers) else 'and from where they lie'}.",
         ),
         **({"encoder": _learnt_from(markers)} if _learnt_from(markers) else {}),
+        learned_metric="metric_axes" in reading.zones,
         as_in_paper=bool(_learnt_from(markers)) or (settings.encoder.network, settings.encoder.loss) == PAPER,
         facts=(
             (ground, "area"),

@@ -73,12 +73,14 @@ STAGES: tuple[Stage, ...] = (
         name="evidence",
         needs=("encode",),
         own=("analysis.evidence", "analysis.most_zones"),
-        also=("run.seed",),
+        also=("run.seed", "zones.clusterer"),
         outputs=("evidence.zarr",),
         with_stage="analyse",
+        version=2,
     ),
     Stage(
-        name="cluster", needs=("encode",), own=("zones",), also=("run.seed",), outputs=("partition_geographic.zarr",)
+        name="cluster", needs=("encode",), own=("zones",), also=("run.seed",), outputs=("partition_geographic.zarr",),
+        version=2,
     ),
     Stage(
         name="refine",
@@ -86,7 +88,7 @@ STAGES: tuple[Stage, ...] = (
         own=("refine",),
         also=("run.seed", "encoder", "zones.starts"),
         outputs=("encoder.safetensors", "series.zarr", "partition.zarr"),
-        version=3,
+        version=4,
     ),
     Stage(
         name="baselines",
@@ -106,7 +108,7 @@ STAGES: tuple[Stage, ...] = (
             "metrics.json", "analysis.json", "sweep.csv", "baselines.csv", "projections.csv", "dates.csv",
             "layers.zarr", "regions.zarr",
         ),
-        version=4,
+        version=5,
     ),
     Stage(
         name="publish",
@@ -120,7 +122,7 @@ STAGES: tuple[Stage, ...] = (
             *(f"figures/{name}.png" for name in FIGURES),
             "cards.csv", "curves.csv", "graph.graphml", "graph.json", "report.html",
         ),
-        version=4,
+        version=5,
     ),
 )  # fmt: skip
 """In the order in which `run` does them."""
