@@ -100,6 +100,12 @@ def test_names_are_unique_and_evidence_is_one_sentence_of_one_line(seed):
     assert proposed[0] == propose_name(cards[0], cards)
 
 
+def test_what_is_true_of_all_zones_is_in_no_name():
+    cards = [replace(plain_card(), zone=z, brightness_z=1.0, texture_z=t) for z, t in ((1, 0.8), (2, -0.8), (3, 0.1))]
+    assert [p.name for p in propose_names(cards)] == ["rough", "smooth", "like the region on average"]
+    assert propose_names(cards[:1])[0].name == "bright, rough"  # nothing to compare with
+
+
 def test_zones_with_the_same_words_are_told_by_the_trait_that_sets_them_farthest_apart():
     cards = [replace(plain_card(), zone=z, texture_z=t, brightness_z=0.1 * z) for z, t in ((1, 0.4), (2, -0.4), (3, 0))]
     same = "like the region on average"

@@ -55,15 +55,23 @@ class ProposedName:
 def propose_names(cards: Sequence[ZoneCard]) -> tuple[ProposedName, ...]:
     """Propose a name for each zone.
 
-    Of zones that would get the same one, the two that lie farthest apart in a trait are told by it, and those that are
-    still alike are numbered in their order.
+    What is true of all zones is left out. Of zones that would get the same name, the two that lie farthest apart in a
+    trait are told by it, and those that are still alike are numbered in their order.
 
     Parameters
     ----------
     cards
         The cards of all zones of a region.
     """
-    names = _told_apart([_words(card, _year(cards)) for card in cards], cards)
+    traits = [_traits(card, _year(cards)) for card in cards]
+    present = [set(words) for card, words in zip(cards, traits, strict=True) if card.n_tiles]
+    shared = set.intersection(*present) if len(present) > 1 else set()
+    own = [[word for word in words if word not in shared][:MOST_WORDS] for words in traits]
+    plain_names = [
+        ", ".join(words) or ("like the region on average" if card.n_tiles else "no tiles")
+        for card, words in zip(cards, own, strict=True)
+    ]
+    names = _told_apart(plain_names, cards)
     times, seen = Counter(names), Counter[str]()
     proposed = []
     for card, name in zip(cards, names, strict=True):
@@ -98,10 +106,10 @@ def evidence(card: ZoneCard) -> str:
     return f"{text[0].upper()}{text[1:]}." if text else "Nothing to compare: the region is the same everywhere."
 
 
-def _words(card: ZoneCard, year: str) -> str:
-    """Return the traits of a zone, at most four, in the order: green and season, layers, light, tint, texture."""
+def _traits(card: ZoneCard, year: str) -> list[str]:
+    """Return the traits of a zone in the order: green and season, layers, light, tint, texture; none without tiles."""
     if not card.n_tiles:
-        return "no tiles"
+        return []
     greener = _degree(card.ndvi_z, "greener than average", "less green than average", much="much")
     green = [word for word in (_green_word(card, year), greener) if word]
     span = "over the year" if year == "all year" else "between dates"
@@ -116,8 +124,7 @@ def _words(card: ZoneCard, year: str) -> str:
         )
         if word
     ]
-    words = [*green, *layers, *light][:MOST_WORDS]
-    return ", ".join(words) if words else "like the region on average"
+    return [*green, *layers, *light]
 
 
 def _told_apart(names: Sequence[str], cards: Sequence[ZoneCard]) -> list[str]:

@@ -159,7 +159,10 @@ def draw_numbers(axes: Axes, labels: npt.NDArray[Any], grid: Grid) -> None:
 
 
 def draw_legend(axes: Axes, table: Sequence[ZoneRow], *, no_data: bool) -> None:
-    """Draw the legend of zones into empty axes: colour, name, area and share; as many of the largest as have room."""
+    """Draw the legend of zones into empty axes: colour, name, area and share; as many of the largest as have room.
+
+    Names that are too long for a line have two where all zones have room for that.
+    """
     width, height = size_inches(axes)
     lines = height / LEGEND_LINE
     letters = int((width * 0.64 - 0.7) / 0.087)
@@ -170,12 +173,17 @@ def draw_legend(axes: Axes, table: Sequence[ZoneRow], *, no_data: bool) -> None:
     shown, rest = largest_zones(table, room if len(present) <= room else max(room - 1, 1))
     largest = max((row.area_km2 for row in present), default=0.0)
     _legend_line(axes, 0, "Zones", "km²", "share", weight="bold")
-    for line, row in enumerate(shown, start=1):
+    names = [f"{row.zone}  {'' if row.name.strip() == f'Zone {row.zone}' else row.name}".rstrip() for row in shown]
+    deep = 2 if 2 * len(present) <= room and any(len(name) > letters for name in names) else 1
+    for index, (name, row) in enumerate(zip(names, shown, strict=True)):
+        line = 1 + index * deep
         _swatch(axes, line, row.colour)
-        name = "" if row.name.strip() == f"Zone {row.zone}" else row.name
-        name = shorten(f"{row.zone}  {name}".rstrip(), letters)
-        _legend_line(axes, line, name, area_text(row.area_km2, largest), share_text(row.share))
-    line = len(shown) + 1
+        parts = wrap(name, letters).split("\n") if deep == 2 else [name]
+        first, second = parts[0], " ".join(parts[1:])
+        _legend_line(axes, line, shorten(first, letters), area_text(row.area_km2, largest), share_text(row.share))
+        if second:
+            axes.text(0.16, line + 1.35, shorten(second, letters - 2), va="center_baseline", color=FAINT, fontsize=9)
+    line = 1 + len(shown) * deep
     if rest:
         area = area_text(sum(row.area_km2 for row in rest), largest)
         share = share_text(sum(row.share for row in rest))

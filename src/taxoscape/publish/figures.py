@@ -118,7 +118,7 @@ def figure_geographic_refined(
 
     with rc_context(canvas.STYLE):
         frame = canvas.frame_of(grid)
-        figure, maps, legend = _sheet(frame, 2)
+        figure, maps, legend = _sheet(frame, 2, lines=len(table) + 3)
         _draw_zones(maps[0], geographic, grid, table, frame, "First zones")
         _draw_zones(maps[1], refined, grid, table, frame, "Refined zones")
         canvas.draw_legend(legend, table, no_data=bool((refined == 0).any()))
@@ -199,8 +199,11 @@ def figure_strips(
         canvas.save(figure, path, dpi=STRIP_DPI)
 
 
-def _sheet(frame: Frame, n_maps: int) -> tuple[Figure, list[Axes], Axes]:
-    """Return a figure with axes for ``n_maps`` maps and for a legend, placed by the shape of the region."""
+def _sheet(frame: Frame, n_maps: int, *, lines: int = 0) -> tuple[Figure, list[Axes], Axes]:
+    """Return a figure with axes for ``n_maps`` maps and for a legend, placed by the shape of the region.
+
+    Two maps side by side have the legend, of about ``lines`` lines, under both of them.
+    """
     from matplotlib.figure import Figure
 
     columns, rows = (1, n_maps) if frame.aspect < 0.55 else (n_maps, 1) if frame.aspect > 1.7 else (2, 2)
@@ -211,7 +214,8 @@ def _sheet(frame: Frame, n_maps: int) -> tuple[Figure, list[Axes], Axes]:
     wide = min(wide, max(high / frame.aspect, 0.3))
     top, note = (TOP, 0.42) if wide > 3 else (TOP + 0.4, 1.15)
     step_y = top + high + BOTTOM
-    height = max(rows * step_y + note, 2.6)
+    below = canvas.LEGEND_LINE * lines if (columns, rows, n_maps) == (2, 2, 2) else 0.0
+    height = max((step_y + below if below else rows * step_y) + note, 2.6)
     figure = Figure(figsize=(WIDTH, height))
 
     def place(column: int, row: int) -> tuple[float, float, float, float]:
@@ -225,6 +229,8 @@ def _sheet(frame: Frame, n_maps: int) -> tuple[Figure, list[Axes], Axes]:
     if beside:
         left, across = (WIDTH - beside + 0.15) / WIDTH, (beside - 0.3) / WIDTH
         legend = figure.add_axes((left, 0.1 / height, across, 1 - 0.35 / height))
+    elif below:
+        legend = figure.add_axes((LEFT / WIDTH, 0.15 / height, 0.62, below / height))
     else:
         left, bottom, _, tall = place(0, 1)
         legend = figure.add_axes((left, bottom - 0.4 / height, (WIDTH / 2 - LEFT - 0.3) / WIDTH, tall + 0.85 / height))
