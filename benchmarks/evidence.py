@@ -181,7 +181,7 @@ def verdict(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         own = value(row, "refined", "nmi")
         for method in row["methods"]:
-            if method["name"] != "refined" and method["nmi"] is not None and own is not None:
+            if method["name"] not in ("refined", "supervised") and None not in (method["nmi"], own):
                 apart.setdefault(method["title"], []).append(method["nmi"] - own)
     means = sorted(((statistics.mean(found), title, found) for title, found in apart.items()), key=lambda row: -row[0])
     beaten = ", ".join(f"{title} ({gap:+.3f}{margin(found)})" for gap, title, found in means if gap > 0)

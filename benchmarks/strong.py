@@ -12,6 +12,7 @@ All on the tiles of a run that is done, with the true number of zones:
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -45,7 +46,9 @@ def strong_rows(run: Path, truth: str, *, min_share: float, k: int, seed: int) -
     labels = read_labels_on_grid(truth, grid, min_share=min_share)
     means = as_series(geographic, statistics["mean"])
     both = as_series(geographic, xr.concat([scaled(statistics[name]) for name in ("mean", "deviation")], "band"))
-    alone = as_series(geographic, refined["embedding"].isel(feature=slice(-2 * statistics.sizes["band"])), "feature")
+    carried = bool(json.loads(refined.attrs["encoder"])["recipe"]["weights"])
+    features = slice(-2 * statistics.sizes["band"]) if carried else slice(None)
+    alone = as_series(geographic, refined["embedding"].isel(feature=features), "feature")
 
     def zones(series: xr.Dataset, clusterer: Any) -> Callable[[], list[Any]]:
         return lambda: [cluster(series, n_clusters=k, rng=seed, clusterer=clusterer)["labels"].to_numpy()]

@@ -84,9 +84,9 @@ class EncoderSettings:
     """``fast``: small, any band count and tile size; ``tilenet``: the paper's, tiles of 49 to 112 px."""
     n_features: Positive = 64
     """Length of an embedding that is trained (TileNet: 512, fixed)."""
-    statistics: bool = True
+    statistics: bool | None = None
     """Whether to carry the mean and the deviation of each band beside the features of a network that is trained, with
-    equal shares of the variance: what is told by plain colour is then not lost. Meant for the clusterer ``learned``,
+    equal shares of the variance: what is told by plain colour is then not lost. None: with the clusterer ``learned``,
     which weighs them; under plain K-means they can drown the rest."""
     loss: Literal["contrastive", "triplet"] = "contrastive"
     """``contrastive``: the distant tiles are the others of the batch; ``triplet``: the paper's, with the one drawn."""
@@ -106,6 +106,10 @@ class EncoderSettings:
     """Weight λ of the norms of the batch in the triplet loss."""
     temperature: PositiveReal = 0.1
     """Temperature of the contrastive loss."""
+
+    def carries_statistics(self, clusterer: str = "learned") -> bool:
+        """Return whether statistics are carried beside the features, for zones by a clusterer."""
+        return clusterer == "learned" if self.statistics is None else self.statistics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_FORBID)
@@ -258,8 +262,6 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 def resolve(explicit: Mapping[str, Mapping[str, Any]], preset: str = "fast") -> Settings:
     """Return the settings that explicit ones and a preset make together; explicit ones win.
 
-    With the clusterer ``kmeans`` no statistics are carried beside the features unless they are asked for.
-
     Raises
     ------
     InputError
@@ -270,9 +272,6 @@ def resolve(explicit: Mapping[str, Mapping[str, Any]], preset: str = "fast") -> 
     merged = {name: dict(values) for name, values in PRESETS[preset].items()}
     for section, values in explicit.items():
         merged[section] = {**merged.get(section, {}), **values} if isinstance(values, Mapping) else values
-    zones, encoder = merged.get("zones", {}), merged.setdefault("encoder", {})
-    if isinstance(zones, Mapping) and zones.get("clusterer") == "kmeans" and isinstance(encoder, dict):
-        encoder.setdefault("statistics", False)
     return from_dict(merged)
 
 

@@ -11,8 +11,12 @@ zones     ``labels``     (tile,)                  uint8/16   zone of the tile, 1
 ..        ``centroids``  (zone, time, feature)    float32    mean series of the zone; coordinate ``zone`` = 1…K
 ..        ``counts``     (tile, time)             bool       whether the tile counts on the date
 ..        ``distances``  (tile, zone)             float32    flattened Euclidean, ``√(T/|S| · Σ ‖x_t − c_t‖²)``,
-                                                             over the dates S on which the tile counts; NaN for zone 0
+                                                             over the dates S on which the tile counts, or in the
+                                                             learned metric; NaN for zone 0
 ========  =============  =======================  =========  ========================================================
+
+Zones of a learned metric (attribute ``clusterer``) carry it: float64 ``metric_origin`` (time, feature), ``metric_axes``
+(time, feature, component) and float32 ``metric_centroids`` (zone, component), see `taxoscape.zones.metric`.
 
 Coordinates: ``time`` datetime64, rising and unique; ``band`` unicode; ``y``, ``x`` pixel centres of the cube (``y``
 falls); on ``tile``: ``row``, ``col`` (int32, from the CRS origin), ``x``, ``y`` (float64, tile centre); a scalar

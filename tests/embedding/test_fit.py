@@ -5,6 +5,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import torch
 import xarray as xr
 
 from taxoscape.config import PRESETS, EncoderSettings, RefineSettings
-from taxoscape.embedding.encoder import Encoder
+from taxoscape.embedding.encoder import Encoder, load_encoder
 from taxoscape.embedding.fit import (
     CollapseWarning,
     blended,
@@ -66,6 +67,41 @@ def test_an_encoder_that_works_is_not_called_collapsed(cube: xr.DataArray) -> No
         warnings.simplefilter("error")
         encoder = train_encoder(cube, tile_size=8, settings=SMALL)
     assert collapse_of(encoder, TileReader(cube, 8), CORNERS) > 0.05
+
+
+def test_statistics_stand_beside_what_is_learnt_with_equal_shares(cube: xr.DataArray) -> None:
+    encoder = train_encoder(cube, tile_size=8, settings=SMALL)
+    bands, own = len(encoder.bands), encoder.recipe.n_features
+    assert encoder.n_features == own + 2 * bands
+    tiles, valid = TileReader(cube, 8).read(CORNERS)
+    vectors, alone = encoder.embed(tiles, valid), encoder.without_statistics().embed(tiles, valid)
+    np.testing.assert_allclose(vectors[:, :own], encoder.recipe.weights[0] * alone, rtol=1e-5, atol=1e-6)
+    known = np.where(valid[:, None], encoder.recipe.scaling.apply(tiles, valid).astype(np.float64), np.nan)
+    expected = np.concatenate(
+        [encoder.recipe.weights[1] * np.nanmean(known, (2, 3)), encoder.recipe.weights[2] * np.nanstd(known, (2, 3))], 1
+    )
+    np.testing.assert_allclose(vectors[:, own:], expected, rtol=1e-4, atol=1e-5)
+    many = np.array([[r, c, t] for t in range(2) for r in range(0, 32, 4) for c in range(0, 48, 4)], np.int32)
+    found = encoder.embed(*TileReader(cube, 8).read(many)).astype(np.float64)
+    for date in range(2):
+        found[many[:, 2] == date] -= found[many[:, 2] == date].mean(axis=0)
+    shares = [np.square(part).sum(axis=1).mean() for part in np.split(found, [own, own + bands], axis=1)]
+    np.testing.assert_allclose(shares, 1, atol=0.35)  # measured on other tiles
+
+
+def test_statistics_are_left_out_where_asked_and_travel_with_the_encoder(cube: xr.DataArray, tmp_path: Path) -> None:
+    plain = train_encoder(cube, tile_size=8, settings=replace(SMALL, statistics=False))
+    assert plain.n_features == plain.recipe.n_features == SMALL.n_features
+    carrying = train_encoder(cube, tile_size=8, settings=SMALL)
+    np.testing.assert_array_equal(
+        carrying.without_statistics().embed(*TileReader(cube, 8).read(CORNERS)),
+        plain.embed(*TileReader(cube, 8).read(CORNERS)),
+    )
+    carrying.save(tmp_path / "e.safetensors")
+    again = load_encoder(tmp_path / "e.safetensors")
+    assert again.recipe == carrying.recipe
+    tiles = TileReader(cube, 8).read(CORNERS)
+    np.testing.assert_array_equal(again.embed(*tiles), carrying.embed(*tiles))
 
 
 def test_progress_is_told_step_by_step(cube: xr.DataArray) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -119,6 +121,9 @@ def test_every_weight_is_written_and_the_note_says_which_distance(drawn, tmp_pat
     assert {"97.2", "112", "122", "125"} <= set(shown)
     note = " ".join(t.get_text().replace("\n", " ") for t in drawn[0].axes[0].texts)
     assert "sum over the dates of the norm" in note
+    figure_graph(tmp_path / "g.png", graph=replace(graph, distance="learned"), table=a_table(graph))
+    note = " ".join(t.get_text().replace("\n", " ") for t in drawn[1].axes[0].texts)
+    assert "in the metric of the zones" in note
     assert "longer than true" not in note
 
 

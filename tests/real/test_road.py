@@ -56,7 +56,7 @@ def test_the_whole_job_runs(scenes, tile_size, zones, grid, data, tmp_path) -> N
     ("scenes", "truth", "tile_size", "zones", "share", "scored", "floor", "more"),
     [
         ("01_s2_ndvi_netherlands/images/NDVI-*", "01_s2_ndvi_netherlands/labels/group_2017.tif", 10, 6, 0.6, 6503, 0.4,
-         ["--end", "2017-09"]),
+         ["--end", "2017-11"]),
         (
             "03_modis_ndvi_lombardy_corine/images",
             "03_modis_ndvi_lombardy_corine/labels/groups_on_modis_grid.tif",

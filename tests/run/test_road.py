@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import json
 import shutil
+import tomllib
 
 import numpy as np
 import pytest
 import rasterio
 
 from taxoscape.cli import run_command
+from taxoscape.embedding.encoder import load_encoder
 from taxoscape.run.folder import RunFolder
 from taxoscape.run.pipeline import status
+from taxoscape.run.store import read_dataset
 from tests.run.conftest import QUICK
 
 PRODUCTS = (
@@ -100,6 +103,23 @@ def test_an_option_given_to_a_stage_is_written_and_makes_later_stages_stale(fini
     assert found["refine"].startswith("stale")
     assert found["publish"].startswith("stale")
     assert "zones = 4" in (out / "run.toml").read_text()
+
+
+def test_another_clusterer_takes_the_series_that_are_there_and_a_run_from_nothing_makes_its_own(
+    finished, scenes, tmp_path
+):
+    copy, new = tmp_path / "copy", tmp_path / "new"
+    shutil.copytree(finished, copy)
+    assert run_command(["cluster", str(copy), "--clusterer", "kmeans", "--quiet"]) == 0
+    found = states(copy)
+    assert found["train"] == found["encode"] == found["cluster"] == "done"
+    assert found["refine"].startswith("stale")
+    assert tomllib.loads((copy / "run.toml").read_text())["encoder"]["statistics"] is True
+    assert read_dataset(copy / "partition_geographic.zarr").attrs["clusterer"] == "kmeans"
+    assert run_command(["cube", str(scenes), "--out", str(new), *QUICK, "--clusterer", "kmeans"]) == 0
+    assert run_command(["train", str(new), "--quiet"]) == 0
+    assert load_encoder(new / "encoder_geographic.safetensors").recipe.weights == ()
+    assert load_encoder(finished / "encoder_geographic.safetensors").recipe.weights != ()
 
 
 def test_no_refine_gives_the_geographic_zones_and_takes_back_the_refined_files(finished, tmp_path):

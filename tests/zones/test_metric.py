@@ -19,6 +19,7 @@ from taxoscape.grid import Grid
 from taxoscape.zones.clustering import cluster, evidence
 from taxoscape.zones.metric import (
     Metric,
+    _all_filled,
     covariance_of_alike,
     in_metric,
     learned_partition,
@@ -178,5 +179,37 @@ def test_rows_are_mapped_block_by_block_like_at_once(monkeypatch):
 
 
 def test_an_unknown_clusterer_is_refused():
-    with pytest.raises(InputError, match="no clusterer 'dbscan': take kmeans or learned"):
-        cluster(a_noisy_region()[0], n_clusters=2, clusterer="dbscan")
+    series, _ = a_noisy_region()
+    for make in (
+        lambda: cluster(series, n_clusters=2, clusterer="dbscan"),
+        lambda: evidence(series, clusterer="dbscan"),
+    ):
+        with pytest.raises(InputError, match="no clusterer 'dbscan': take kmeans or learned"):
+            make()
+
+
+def test_centroids_are_means_over_the_tiles_that_count_and_distances_are_over_filled_series():
+    series, _ = a_noisy_region()
+    values = series["embedding"].to_numpy().copy()
+    values[np.random.default_rng(3).random(values.shape[:2]) < 0.3] = np.nan
+    zones = cluster(a_series(values, Grid.from_json(series.attrs["grid"])), n_clusters=4)
+    labels, counts = zones["labels"].to_numpy(), zones["counts"].to_numpy()
+    for zone in range(1, 5):
+        for date in range(2):
+            seen = values[(labels == zone) & counts[:, date], date]
+            np.testing.assert_allclose(zones["centroids"][zone - 1, date], seen.mean(axis=0), rtol=1e-4, atol=1e-5)
+    found, centroids = in_metric(a_series(values, Grid.from_json(series.attrs["grid"])), zones)
+    placed = labels > 0
+    np.testing.assert_allclose(
+        pairwise(found[placed], centroids, metric="flat"), zones["distances"].to_numpy()[placed], rtol=1e-3, atol=1e-3
+    )
+
+
+def test_a_cluster_without_rows_gets_the_one_farthest_from_its_own():
+    matrix = np.array([[0], [0], [0.1], [9], [9], [10]], np.float32)
+    assert _all_filled(matrix, np.array([0, 0, 0, 1, 1, 1]), 3).tolist() == [0, 0, 0, 1, 1, 2]
+    nearly = np.ones((40, 4), np.float32)
+    nearly[7] += np.float32(1e-7)
+    nearly[8:10] = 100
+    partition, _ = learned_partition(nearly, np.empty((0, 2), np.int64), 3, starts=2, rng=np.random.default_rng(0))
+    assert len(np.unique(partition.labels)) == 3

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Int64 = npt.NDArray[np.int64]
 
 DISTANCE: Metric = "sumnorm"
-"""Name of the distance of the weights, as in `taxoscape.analysis.distances`."""
+"""Distance of the weights where a partition has no metric of its own, as in `taxoscape.analysis.distances`."""
 _KEYS = (
     ("distance", "graph", "string"),
     ("name", "node", "string"),
@@ -61,12 +61,14 @@ class SemanticGraph:
     edges: tuple[Edge, ...]
     """In the order of the labels; K − 1 of them, where every two centroids share a date."""
     distances: Float64
-    """float64 (zone, zone): d between any two centroids, symmetric, 0 on the diagonal; NaN where two share no date, and
-    so all along a zone without a date."""
+    """float64 (zone, zone): d between any two centroids, symmetric, 0 on the diagonal; under ``sumnorm`` NaN where two
+    share no date, and so all along a zone without a date."""
     n_tiles: Int64
     """int64 (zone,): tiles of each zone."""
     area_km2: Float64
     """float64 (zone,): area of each zone on the ground, km²."""
+    distance: str = DISTANCE
+    """Name of d: ``sumnorm``, or ``learned`` where the partition has learned a metric."""
 
 
 def semantic_graph(zones: xr.Dataset, *, areas_km2: Float64 | None = None) -> SemanticGraph:
@@ -89,9 +91,10 @@ def semantic_graph(zones: xr.Dataset, *, areas_km2: Float64 | None = None) -> Se
 
     Notes
     -----
-    Distances are taken over the dates on which both zones have a tile that counts, scaled to all dates
-    (`taxoscape.analysis.distances`). O(K² · T · F) time. Source: METHOD step 10. We differ from the prototype in that
-    weights are not cut to integers. Zones of equal centroids stay joined, by an edge of (nearly) 0.
+    Under ``sumnorm`` distances are taken over the dates on which both zones have a tile that counts, scaled to all
+    dates (`taxoscape.analysis.distances`); a learned metric fills what is missing. O(K² · T · F) time. Source: METHOD
+    step 10. We differ from the prototype in that weights are not cut to integers. Zones of equal centroids stay joined,
+    by an edge of (nearly) 0.
     """
     grid = check_zones(zones)
     k = zones.sizes["zone"]
@@ -110,6 +113,7 @@ def semantic_graph(zones: xr.Dataset, *, areas_km2: Float64 | None = None) -> Se
         distances=distances,
         n_tiles=np.bincount(labels, minlength=k + 1)[1:].astype(np.int64),
         area_km2=np.bincount(labels, weights=areas, minlength=k + 1)[1:].astype(np.float64),
+        distance="learned" if "metric_axes" in zones else DISTANCE,
     )
 
 
@@ -169,7 +173,7 @@ def to_graphml(graph: SemanticGraph, names: Sequence[str], colours: npt.NDArray[
     for key, owner, kind in _KEYS:
         ElementTree.SubElement(root, "key", {"id": key, "for": owner, "attr.name": key, "attr.type": kind})
     tree = ElementTree.SubElement(root, "graph", {"id": "zones", "edgedefault": "undirected"})
-    _data(tree, "distance", DISTANCE)
+    _data(tree, "distance", graph.distance)
     for node in nodes:
         element = ElementTree.SubElement(tree, "node", {"id": str(node.pop("id"))})
         for key, value in node.items():
@@ -192,7 +196,7 @@ def to_json(graph: SemanticGraph, names: Sequence[str], colours: npt.NDArray[np.
     content = {
         "directed": False,
         "multigraph": False,
-        "graph": {"distance": DISTANCE, "distances": matrix},
+        "graph": {"distance": graph.distance, "distances": matrix},
         "nodes": _nodes(graph, names, colours),
         "edges": [{"source": e.zone_a, "target": e.zone_b, "weight": e.weight} for e in graph.edges],
     }

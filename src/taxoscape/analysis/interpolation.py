@@ -42,7 +42,8 @@ class Between:
     zone_b: int
     """Label of the zone where it ends."""
     centroid_distance: float
-    """d between the two centroids, in units of the embedding; NaN where they share no date."""
+    """d between the two centroids, in units of the embedding, or of what varies within zones; NaN where they share no
+    date."""
     weight: float
     """Share of the way from a to b, 0…1."""
     tile: int
@@ -72,8 +73,9 @@ def interpolate(
     pairs
         Pairs of labels (a, b), each once; where not given, the edges of the semantic graph.
     weights
-        Shares w of the way, 0…1: the point is (1 − w) · c_a + w · c_b, on the dates on which both zones have a tile
-        that counts. Two zones without such a date have no points, and no tile is near them.
+        Shares w of the way, 0…1: the point is (1 − w) · c_a + w · c_b, without a metric of the partition's own on the
+        dates on which both zones have a tile that counts. Two zones without such a date have no points then, and no
+        tile is near them.
     track
         Told of each block of tiles done.
 
@@ -88,9 +90,10 @@ def interpolate(
 
     Notes
     -----
-    One pass over the series in blocks of at most 64 MB, O(n · P · T · F) for P points. Tiles of zone 0 take no part,
-    nor do tiles that count on less than `ENOUGH_DATES` of the dates of the tile with most: over few dates a tile is
-    easily near. Of equally near tiles the first is taken.
+    One pass over the series in blocks of at most 64 MB, O(n · P · T · F) for P points; a learned metric reads the
+    series whole, and fills a copy where dates are missing. Tiles of zone 0 take no part, nor do tiles that count on
+    less than `ENOUGH_DATES` of the dates of the tile with most: over few dates a tile is easily near. Of equally near
+    tiles the first is taken.
     """
     check_series(series)
     check_zones(zones)

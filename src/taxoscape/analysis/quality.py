@@ -60,7 +60,7 @@ def quality(series: xr.Dataset, zones: xr.Dataset, *, rng: int = 0, track: Track
     ``silhouette_flat``, ``silhouette_sumnorm``
         Mean silhouettes; ``silhouette_flat_ci95`` and ``silhouette_sumnorm_ci95`` are the half widths of their 95 %
         confidence intervals, 0 where they are exact, and ``silhouette_n_tiles`` the number of tiles whose silhouettes
-        were taken (against all others), see `taxoscape.analysis.silhouette`.
+        were taken (against all others) under these two, see `taxoscape.analysis.silhouette`.
     ``silhouette_learned``, ``silhouette_learned_ci95``
         The same under the metric of the partition; only where it has learned one.
     ``davies_bouldin_flat``
@@ -95,7 +95,8 @@ def quality(series: xr.Dataset, zones: xr.Dataset, *, rng: int = 0, track: Track
         (found,) = silhouettes(seen, labels[:, None], metric=metric, rng=rng, track=track)
         result[f"silhouette_{name}"] = found.value
         result[f"silhouette_{name}_ci95"] = found.half_width
-        result["silhouette_n_tiles"] = found.n
+        if metric == name:
+            result["silhouette_n_tiles"] = found.n
     result["davies_bouldin_flat"] = davies_bouldin(values, labels)
     result |= map_quality(grid.to_map(labels), rng=rng)
     result["stability_ari"] = stability(series, zones, rng=rng, track=track)
@@ -232,7 +233,8 @@ def stability(series: xr.Dataset, zones: xr.Dataset, *, rng: int = 0, track: Tra
     Five times K-means, best of ten starts, is fitted to a random half of the tiles (at most 5 000 tiles in all) and
     gives every tile the zone of its nearest centre; the partitions are compared pair by pair. 1: always the same zones,
     0: chance. NaN with fewer than two zones or too few tiles. Missing dates are filled
-    (`taxoscape.zones.missing.two_way_fill`). The metric of a partition that has learned one is kept as it is.
+    (`taxoscape.zones.missing.two_way_fill`). The metric of a partition that has learned one is kept as it is,
+    so that what is told is how stable its zones are under that metric.
 
     Notes
     -----

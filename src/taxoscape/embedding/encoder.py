@@ -37,7 +37,9 @@ KIND = "encoder"
 BATCH = 64
 """Tiles in one batch of `Encoder.embed`."""
 GPU_BATCH = 512
-"""The same on a GPU."""
+"""The same on a GPU, fewer where tiles are large."""
+GPU_PIXELS = 512 * 100**2
+"""Pixels of a band in a batch on a GPU, at most: TileNet holds about a kilobyte for each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +151,8 @@ class Encoder:
         mask = None if valid is None else np.asarray(valid, dtype=bool)
         self._check(values, mask)
         device = self.device
-        size = batch_size or (BATCH if device.type == "cpu" else GPU_BATCH)
+        fitting = BATCH if device.type == "cpu" else max(1, min(GPU_BATCH, GPU_PIXELS // self.tile_size**2))
+        size = batch_size or fitting
         out = np.empty((len(values), self.n_features), np.float32)
         for start in range(0, len(values), size):
             part = slice(start, start + size)

@@ -1,7 +1,7 @@
 """What a network is fed with: tiles read ahead while it computes, and brought to where it runs.
 
-On a GPU, raw pixels travel and are scaled there: a byte per pixel in the place of four, and no work for the processor,
-which is busy reading. On a processor `Scaling` scales them as ever.
+On a GPU, raw pixels travel and are scaled there, 8-bit scenes at a byte a value in the place of four, so that the
+processor is free to read. On a processor `Scaling` scales them as ever.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ def train_encoder(
     steps = train(reader, triplets, settings, rng=seed, device=device)
     (state,) = deque(track(steps, "training the encoder", total_steps(triplets, settings)), maxlen=1)
     encoder = encoder_from(state)
-    if settings.statistics:
+    if settings.carries_statistics():
         encoder = with_statistics(encoder, reader, seed=seed, min_valid=min_valid)
     return judge(encoder, reader, seed=seed, min_valid=min_valid)
 

@@ -20,6 +20,7 @@ from taxoscape.errors import InputError
 from taxoscape.publish import canvas
 from taxoscape.publish.figures import WIDTH
 from taxoscape.publish.table import ZoneRow
+from taxoscape.publish.wording import BETWEEN
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -74,7 +75,7 @@ def figure_graph(path: str | os.PathLike[str], *, graph: SemanticGraph, table: S
     places, height = _fitted(spread(tree_layout(len(table), graph.edges, lengths), graph))
     height = max(height, canvas.LEGEND_LINE * min(len(table) + 1, 24))
     with rc_context(canvas.STYLE):
-        figure, _, head = page(_title(table), _note(graph.edges, lengths), height + 0.2)
+        figure, _, head = page(_title(table), _note(graph, lengths), height + 0.2)
         tall = head + height + 0.2
         axes = figure.add_axes((0, 0.2 / tall, _TREE_WIDTH / WIDTH, height / tall))
         axes.set_axis_off()
@@ -381,15 +382,15 @@ def _title(table: Sequence[ZoneRow]) -> str:
     return "One zone, nothing to join" if len(table) == 1 else "Which zones are most alike"
 
 
-def _note(edges: Sequence[Edge], lengths: Float64) -> str:
-    if not edges:
+def _note(graph: SemanticGraph, lengths: Float64) -> str:
+    if not graph.edges:
         return "The graph of zones needs two zones whose centres share a date."
     text = (
         "The shortest tree that joins the centres of all zones (minimum spanning tree). Numbers and lengths of edges: "
-        "distance between two centres, d = sum over the dates of the norm of their difference, in units of the "
-        "embedding. Area of a disc: area of the zone; the smallest are drawn larger."
+        f"distance d between two centres ({BETWEEN[graph.distance]}). Area of a disc: area of the zone; the smallest "
+        "are drawn larger."
     )
-    short = sum(length > edge.weight for edge, length in zip(edges, lengths, strict=True))
+    short = sum(length > edge.weight for edge, length in zip(graph.edges, lengths, strict=True))
     if short:
         text += f" {short} {'edge' if short == 1 else 'edges'} drawn longer than true, to keep nodes apart."
     return text

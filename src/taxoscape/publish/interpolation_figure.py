@@ -14,6 +14,7 @@ from taxoscape.publish import canvas
 from taxoscape.publish.figures import STRIP_DPI, WIDTH, choose_dates
 from taxoscape.publish.graph_figure import page, weight_text
 from taxoscape.publish.table import ZoneRow
+from taxoscape.publish.wording import BETWEEN
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -41,6 +42,7 @@ def figure_interpolation(
     rows: Sequence[Between],
     table: Sequence[ZoneRow],
     n_dates: int | None = None,
+    distance: str = "sumnorm",
 ) -> None:
     """Draw, for each pair of zones, the tiles on the way from one to the other.
 
@@ -62,6 +64,8 @@ def figure_interpolation(
         One row per zone.
     n_dates
         Number of dates of the run, where ``images`` holds only some of them (`choose_dates`).
+    distance
+        Name of d: ``sumnorm`` or ``learned``.
 
     Raises
     ------
@@ -85,7 +89,7 @@ def figure_interpolation(
     wide = (WIDTH - 2 * _LEFT - (columns - 1) * _SPACE) / columns
     step = _HEAD + _cell(wide, len(which)) + _FOOT
     title = "What lies between two zones" if n_pairs else "No two zones, nothing between"
-    note = _note(dates[which], len(dates) if n_dates is None else n_dates, drawn, n_pairs)
+    note = _note(dates[which], len(dates) if n_dates is None else n_dates, drawn, n_pairs, distance)
     with rc_context(canvas.STYLE):
         figure, axes, head = page(title, note, drawn * step + 0.1)
         for pair in range(drawn):
@@ -169,14 +173,14 @@ def _name(row: ZoneRow) -> str:
     return row.name if row.name.strip() == f"Zone {row.zone}" else f"{row.zone}  {row.name}"
 
 
-def _note(dates: npt.NDArray[np.datetime64], total: int, drawn: int, n_pairs: int) -> str:
+def _note(dates: npt.NDArray[np.datetime64], total: int, drawn: int, n_pairs: int, distance: str) -> str:
     if not n_pairs:
         return "Points between the centres of two zones need two zones."
     days = [str(day) for day in dates.astype("datetime64[D]")]
     text = (
         "Each row: from one zone to another. At both ends the tile nearest to the zone's centre; between them the real "
         "tiles nearest to the points at these shares of the way, the zone they are of, and their distance d from the "
-        "point (sum over the dates of the norms of the differences, in units of the embedding). "
+        f"point ({BETWEEN[distance]}). "
     )
     text += f"Dates, left to right: {', '.join(days)}" if len(days) > 1 else f"Date: {days[0]}"
     text += f" ({len(days)} of {total}). " if len(days) < total else ". "

@@ -88,6 +88,8 @@ class ReportContext:
     """Sentences that say what was found: area, tiles, dates, zones."""
     encoder: str = "an encoder that learnt, without labels, that near places are alike"
     """What turned tiles into numbers, as a part of a sentence."""
+    carries_statistics: bool = False
+    """Whether the mean and the deviation of each band stand beside what the encoder has learnt."""
     learned_metric: bool = False
     """Whether the zones were made in a metric that was learned with them."""
     as_in_paper: bool = True

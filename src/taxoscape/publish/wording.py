@@ -28,6 +28,12 @@ SUMNORM = "d: sum over dates of Euclidean distances"
 LEARNED = "learned: in deviations within zones"
 MAP = "Euclidean distance between tile positions (row, column)"
 
+BETWEEN = {
+    "sumnorm": "sum over the dates of the norms of the differences, in units of the embedding",
+    "learned": "in the metric of the zones; 1 is about one deviation within a zone",
+}
+"""What d between two series is in pictures, by the name of the distance."""
+
 METRICS: dict[str, MetricText] = {
     "inertia_mean": MetricText(
         label="Mean squared distance to the centre",

@@ -1,8 +1,8 @@
 """Plain pixels and training-free encoders beside the result: the same tiles, as many zones.
 
 A map of zones is worth its training only where it beats what costs nothing. Each method here makes a partition of the
-run's own tiles into as many zones as the run has, by the same K-means; every one is measured in its own series and on
-the map. A method that is done is kept while others are still at work, so that a killed run goes on with the next.
+run's own tiles into as many zones as the run has, by plain K-means; every one is measured in its own series and on the
+map. A method that is done is kept while others are still at work, so that a killed run goes on with the next.
 """
 
 from __future__ import annotations

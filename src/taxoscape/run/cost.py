@@ -119,8 +119,9 @@ def as_used(settings: Settings) -> Settings:
 def vector_length(settings: Settings, n_bands: int) -> int:
     """Return the length of the vectors that a run's encoder will make."""
     encoder = as_used(settings).encoder
+    carried = 2 * n_bands if encoder.carries_statistics(settings.zones.clusterer) else 0
     made = {"stats": 2 * n_bands, "rcf": n_bands + 2 * encoder.filters}
-    return made.get(encoder.encoder, encoder.n_features + (2 * n_bands if encoder.statistics else 0))
+    return made.get(encoder.encoder, encoder.n_features + carried)
 
 
 def _without_training(settings: Settings, *, n_tiles: int, n_times: int, n_bands: int) -> NetworkCost:

@@ -171,7 +171,14 @@ def _interpolation(drawing: Drawing, path: Path) -> bool:
     tiles = strip_tiles(rows, np.asarray(found["representatives"], dtype=np.int64))
     images, seen, dates = _images(drawing, tiles)
     figure_interpolation(
-        path, images=images, seen=seen, dates=dates, rows=rows, table=drawing.table, n_dates=len(drawing.dates)
+        path,
+        images=images,
+        seen=seen,
+        dates=dates,
+        rows=rows,
+        table=drawing.table,
+        n_dates=len(drawing.dates),
+        distance=drawing.reading.graph.distance,
     )
     return True
 
@@ -373,7 +380,7 @@ RELATIONS = (
         name="baselines",
         title="Would something simpler have done?",
         caption="The same region in as many zones by this run (refined zones are its result, first zones what it had "
-        "before refinement), by plain pixels, and by encoders without training. Numbers below.",
+        "before refinement), by plain pixels, and by encoders without training, these by plain K-means. Numbers below.",
         alt="Small maps of the region, one for each method.",
         draw=_comparison,
     ),

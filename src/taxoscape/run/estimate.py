@@ -12,6 +12,7 @@ from taxoscape.run.cost import NetworkCost, announcement, cost_of_network, durat
 from taxoscape.run.prepare import refuse_impossible
 from taxoscape.run.regions import Plans, plan_all
 from taxoscape.run.request import Request
+from taxoscape.zones.metric import LEAST_AXES
 
 LIBRARIES_BYTES = 600 * 2**20
 """Memory that Python and the libraries take."""
@@ -59,12 +60,16 @@ def _seconds(plans: Plans, n_tiles: int, settings: Settings, cost: NetworkCost) 
     flat = n_tiles * times * vector_length(settings, bands)
     zones = 8 if settings.zones.zones == "auto" else settings.zones.zones
     kmeans = settings.zones.starts * 20 * flat * zones * 2 / 2e9
+    learned = settings.zones.clusterer == "learned"
+    rounds_of_axes = n_tiles * LEAST_AXES * zones * settings.zones.starts * 80
+    own = (2 * flat * LEAST_AXES + rounds_of_axes) / 2e9 if learned else kmeans
     refines = settings.refine.refine and settings.encoder.encoder not in TRAINING_FREE
     rounds = 2 if refines else 1
-    sweep = 14 * 5 * 20 * flat * 16 / 2e9 if settings.analysis.evidence or settings.zones.zones == "auto" else 0
-    result = {"train": cost.train_seconds, "encode": cost.encode_seconds / rounds, "cluster": kmeans}
+    swept = n_tiles * LEAST_AXES if learned else flat
+    sweep = 14 * 5 * 20 * swept * 16 / 2e9 if settings.analysis.evidence or settings.zones.zones == "auto" else 0
+    result = {"train": cost.train_seconds, "encode": cost.encode_seconds / rounds, "cluster": own}
     if refines:
-        result["refine"] = cost.refine_seconds + cost.encode_seconds / rounds + kmeans
+        result["refine"] = cost.refine_seconds + cost.encode_seconds / rounds + own
     if settings.analysis.baselines:
         result["baselines"] = 6 * kmeans + _tilenet_seconds(settings, n_tiles, times, bands)
     return {**result, "analyse": sweep + 30}

@@ -74,6 +74,7 @@ def write_page(drawing: Drawing, settings: Settings, scores: Scores) -> Path:
         ),
         **({"encoder": _learnt_from(markers)} if _learnt_from(markers) else {}),
         learned_metric="metric_axes" in reading.zones,
+        carries_statistics=settings.encoder.carries_statistics(settings.zones.clusterer) and not _learnt_from(markers),
         as_in_paper=bool(_learnt_from(markers)) or (settings.encoder.network, settings.encoder.loss) == PAPER,
         facts=(
             (ground, "area"),

@@ -93,6 +93,9 @@ def change(folder: RunFolder, name: str, explicit: Explicit) -> None:
     given = with_paths(given, lambda path: os.path.relpath(path, base))
     with folder.locked():
         document = folder.read_document()
+        if given.get("zones", {}).get("clusterer"):  # another clusterer does not ask for another encoder here
+            now = from_dict({key: value for key, value in document.items() if key not in OTHER_KEYS})
+            document.setdefault("encoder", {})["statistics"] = now.encoder.carries_statistics(now.zones.clusterer)
         for section, values in given.items():
             document.setdefault(section, {}).update(values)
         sections = {key: value for key, value in document.items() if key not in OTHER_KEYS}

@@ -181,6 +181,9 @@ def digests(settings: Settings, inputs: Inputs) -> dict[str, str]:
     """
     dated = sorted([checksum, inputs.dates.get(path, "")] for path, checksum in inputs.items())
     values = with_paths(to_dict(settings), lambda path: Path(path).name)  # what lies there counts, not where
+    values["encoder"].pop("statistics", None)
+    if settings.encoder.carries_statistics(settings.zones.clusterer):
+        values["encoder"]["statistics"] = True
     result: dict[str, str] = {}
     for stage in STAGES:
         result[stage.name] = digest_of(

@@ -94,7 +94,7 @@ def train(context: Context) -> Outcome:
         label="training on geography",
     )
     encoder = encoder_from(state)
-    if settings.encoder.statistics:
+    if settings.encoder.carries_statistics(settings.zones.clusterer):
         encoder = with_statistics(encoder, reader, seed=seed, min_valid=settings.grid.min_valid)
     encoder = judge(encoder, reader, seed=seed, min_valid=settings.grid.min_valid)
     encoder.save(target)

@@ -1,1 +1,1 @@
-"""Series become zones: K-means, the number of zones, refinement of the embedding by its own partition."""
+"""Series become zones, in a learned metric or by K-means; the number of zones; refinement by the zones themselves."""

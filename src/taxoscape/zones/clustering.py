@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Clusterer = Literal["learned", "kmeans"]
 DISTANCES = {
     "kmeans": "flattened Euclidean: sqrt(T/|S| * sum of squares over the dates S counted)",
-    "learned": "Euclidean after metric_axes, missing dates filled; unit: one deviation within zones",
+    "learned": "Euclidean after metric_axes, missing dates filled; unit: about one deviation within zones",
 }
 """What `distances` of a partition are, by clusterer."""
 
@@ -76,8 +76,9 @@ def cluster(
     Dataset with ``labels`` (tile,), 1…K numbered by falling area, 0 where a tile counts on no date;
     ``centroids`` (zone, time, feature), with filled values on dates on which no tile of the zone counts
     (`taxoscape.zones.missing`); ``distances`` (tile, zone), flattened Euclidean over the dates counted, or learned;
-    of a learned metric ``metric_origin`` (time, feature) and ``metric_axes`` (time, feature, component): the Euclidean
-    distance of two series after (x − origin) · axes is the learned one; the attributes ``clusterer``, ``n_clusters``,
+    of a learned metric ``metric_origin`` (time, feature), ``metric_axes`` (time, feature, component) and
+    ``metric_centroids`` (zone, component): the Euclidean distance of two series after (x − origin) · axes is the
+    learned one; the attributes ``clusterer``, ``n_clusters``,
     ``inertia_mean`` (mean squared distance of a tile to its centroid) and ``distance``, and where K was not given
     ``k_reason``, why it is this one.
 
@@ -89,13 +90,15 @@ def cluster(
     Notes
     -----
     Memory of ``kmeans``: beside the series twice its size (scikit-learn's K-means copies its rows, and once more for a
-    moment), three times with missing dates or with tiles that count on none; of ``learned``, none with whole series,
-    else the series once more. With one thread count and one seed the result is the same bit for bit. ``inertia_mean``
-    of ``kmeans`` scales the distance of a tile with missing dates up to all dates, ``T/|S|``, while K-means minimises
-    the sum over what was seen; ``learned`` fills what is missing (`taxoscape.zones.missing.two_way_fill`).
+    moment), three times with missing dates or with tiles that count on none; of ``learned``, the largest zone's series,
+    and with missing dates the series once more. With one thread count and one seed the result is the same bit for bit.
+    ``inertia_mean`` of ``kmeans`` scales the distance of a tile with missing dates up to all dates, ``T/|S|``, while
+    K-means minimises the sum over what was seen; ``learned`` fills what is missing
+    (`taxoscape.zones.missing.two_way_fill`).
     """
     grid = check_series(series)
-    _check_arguments(n_clusters, starts, clusterer, first_labels, grid)
+    _check_clusterer(clusterer)
+    _check_arguments(n_clusters, starts, first_labels, grid)
     counts = counted(series)
     matrix, members = whole_rows(series["embedding"].to_numpy(), counts)
     if n_clusters == "auto":
@@ -113,11 +116,19 @@ def cluster(
         pairs = neighbours(grid, members)
         best, metric = learned_partition(matrix, pairs, k, starts=starts, rng=generator, first=first, track=track)
     labels, order = number_by_size(best.labels, k, cell_areas_km2(grid)[members])
-    centroids = best.centres[order].reshape(k, counts.shape[1], -1)
     full = np.zeros(grid.n_tiles, dtype=label_dtype(k))
     full[members] = labels
-    distances = _distances(series, counts, centroids, metric, matrix, members)
-    zones = _zones_dataset(series, grid, full, centroids, counts, distances, metric)
+    centres = best.centres[order]
+    if metric is None:
+        centroids = centres.reshape(k, counts.shape[1], -1)
+        distances = flat_distances(series["embedding"].to_numpy(), counts, centroids)
+    else:
+        centroids = _counted_means(matrix.reshape(len(members), counts.shape[1], -1), counts[members], labels - 1, k)
+        distances = np.full((grid.n_tiles, k), np.nan, dtype=np.float32)
+        distances[members] = _euclidean(metric.apply(matrix), centres)
+    zones = _zones_dataset(series, grid, full, centroids, counts, distances, clusterer=clusterer)
+    if metric is not None:
+        zones = _with_metric(zones, metric, centres)
     return zones if found is None else zones.assign_attrs(k_reason=found.reason)
 
 
@@ -165,6 +176,7 @@ def evidence(
     count and one seed the result is the same bit for bit.
     """
     grid = check_series(series)
+    _check_clusterer(clusterer)
     if isinstance(most, bool) or not isinstance(most, int | np.integer) or most < 2:
         raise InputError(f"the sweep over the number of zones goes from 2 to a whole number above, not {most!r} (most)")
     matrix, members = whole_rows(series["embedding"].to_numpy(), counted(series))
@@ -188,16 +200,21 @@ def _evidence(
     return evidence_of(matrix, most=most, rng=rng, track=track).for_tiles(members, grid.n_tiles)
 
 
-def _distances(
-    series: xr.Dataset, counts: Bool, centroids: Float32, metric: Metric | None, matrix: Float32, members: Int
-) -> Float32:
-    """Return the distance of each tile to each centroid: float32 (tile, zone), NaN for tiles that never count."""
-    if metric is None:
-        return flat_distances(series["embedding"].to_numpy(), counts, centroids)
-    rows = metric.apply(matrix).astype(np.float64)
-    centres = (centroids.reshape(len(centroids), -1) - metric.origin) @ metric.axes
-    distances = np.full((len(counts), len(centres)), np.nan, dtype=np.float32)
-    distances[members] = np.stack([np.sqrt(np.square(rows - centre).sum(axis=1)) for centre in centres], axis=1)
+def _counted_means(values: Float32, counts: Bool, labels: Int, k: int) -> Float32:
+    """Return the mean series of each zone over the tiles that count, and over filled values where none counts."""
+    means = np.empty((k, *values.shape[1:]), dtype=np.float32)
+    for zone in range(k):
+        own, seen = values[labels == zone], counts[labels == zone][:, :, None]
+        dates = seen.sum(axis=0)
+        counted_sum = np.where(seen, own, 0).sum(axis=0, dtype=np.float64)
+        means[zone] = np.where(dates > 0, counted_sum / np.maximum(dates, 1), own.mean(axis=0, dtype=np.float64))
+    return means
+
+
+def _euclidean(rows: Float32, centres: Float32) -> Float32:
+    """Return the Euclidean distance of each row to each centre: float32 (row, centre)."""
+    apart = [np.square(rows.astype(np.float64) - centre).sum(axis=1) for centre in centres.astype(np.float64)]
+    distances: Float32 = np.sqrt(np.stack(apart, axis=1)).astype(np.float32)
     return distances
 
 
@@ -208,15 +225,16 @@ def _zones_dataset(
     centroids: Float32,
     counts: Bool,
     distances: Float32,
-    metric: Metric | None,
+    *,
+    clusterer: Clusterer,
 ) -> xr.Dataset:
     import xarray as xr
 
-    k, clusterer = len(centroids), "kmeans" if metric is None else "learned"
+    k = len(centroids)
     placed = np.flatnonzero(labels)
     own = distances[placed, labels[placed].astype(np.int64) - 1].astype(np.float64)
-    unit = "flattened Euclidean" if metric is None else "learned"
-    zones = xr.Dataset(
+    unit = "flattened Euclidean" if clusterer == "kmeans" else "learned"
+    return xr.Dataset(
         {
             "labels": ("tile", labels, {"long_name": "zone of the tile, 0: none"}),
             "centroids": (("zone", "time", "feature"), centroids, {"long_name": "mean series of the zone"}),
@@ -233,20 +251,25 @@ def _zones_dataset(
             "distance": DISTANCES[clusterer],
         },
     )
-    if metric is None:
-        return zones
-    origin, axes = metric.origin.reshape(centroids.shape[1:]), metric.axes.reshape(*centroids.shape[1:], -1)
+
+
+def _with_metric(zones: xr.Dataset, metric: Metric, centres: Float32) -> xr.Dataset:
+    """Return zones that carry the metric that they were made in."""
+    shape = zones["centroids"].shape[1:]
+    origin, axes = metric.origin.reshape(shape), metric.axes.reshape(*shape, -1)
     return zones.assign(
         metric_origin=(("time", "feature"), origin, {"long_name": "series that is zero in the metric"}),
         metric_axes=(("time", "feature", "component"), axes, {"long_name": "map to where distance is Euclidean"}),
+        metric_centroids=(("zone", "component"), centres, {"long_name": "centre of the zone, gaps filled"}),
     )
 
 
-def _check_arguments(
-    n_clusters: Any, starts: Any, clusterer: Any, first_labels: npt.NDArray[Any] | None, grid: Grid
-) -> None:
+def _check_clusterer(clusterer: Any) -> None:
     if clusterer not in DISTANCES:
         raise InputError(f"there is no clusterer {clusterer!r}: take {' or '.join(DISTANCES)} (--clusterer)")
+
+
+def _check_arguments(n_clusters: Any, starts: Any, first_labels: npt.NDArray[Any] | None, grid: Grid) -> None:
     if isinstance(n_clusters, Evidence):
         if len(n_clusters.labels) != grid.n_tiles:
             raise InputError(

@@ -59,7 +59,8 @@ class Evidence:
     ks: Int
     """Numbers of zones tried: int64 (k,), rising from 2; only 1 where all tiles are alike."""
     inertia_mean: Float64
-    """K-means error: mean squared ``flat`` distance of a tile to its centre, gaps filled; float64 (k,)."""
+    """Mean squared distance of a tile to its centre, gaps filled: ``flat``, or in the metric of neighbours; float64
+    (k,)."""
     stability: Float64
     """Mean adjusted Rand index of the bootstrap partitions, in pairs; float64 (k,), NaN with too few tiles."""
     stability_error: Float64

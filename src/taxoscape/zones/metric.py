@@ -1,4 +1,4 @@
-"""The metric inside the clustering: how far two series are apart, in units of what varies within a zone.
+"""The metric inside the clustering: how far two series are apart, in units of about what varies within a zone.
 
 Euclidean distance on the flattened series weighs what is loud, not what tells zones apart: the haze of a date, the week
 in which fields are mown. A learned metric divides by what varies within zones, and takes it from two sources that need
@@ -20,7 +20,7 @@ What is lost and gained against the alternatives, on made and on real regions, i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -56,7 +56,7 @@ BLOCK_BYTES = 64 * 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Metric:
-    """A linear map under which Euclidean distance is the learned one; its unit is one deviation within a zone."""
+    """A linear map under which Euclidean distance is the learned one; its unit is about one deviation within a zone."""
 
     origin: Float64
     """What becomes zero: float64 (column,)."""
@@ -149,8 +149,8 @@ def learned_partition(
 
     Returns
     -------
-    The partition, its centres (cluster, column) those of the rows as given and its inertia the sum of squared distances
-    in the metric; and the metric.
+    The partition, with its centres (cluster, component) and its inertia, the sum of squared distances, in the metric;
+    and the metric.
 
     Notes
     -----
@@ -158,9 +158,9 @@ def learned_partition(
     no tile moves. The partition is kept within whose zones the covariance, on the principal axes, has the least
     determinant: the likelihood of a Gaussian mixture with one covariance, which unlike the error in a learned metric
     can be compared. Where noise is loud only the start in the metric of neighbours is any good; where neighbours
-    differ much only the other is. Rounds cost O(n · axes²); after the axes nothing grows with the length of the series.
+    differ much only the other is. Rounds cost O(n · axes²), however long the series are.
     Where a zone dies out, the last partition with all zones stands. Rows of which fewer than ``k`` differ on the axes
-    are partitioned by K-means on all columns at first.
+    are partitioned by K-means on all columns at first. Memory: the rows on the axes, a few times.
     """
     space = _Space.of(matrix, pairs, k, rng)
     spaces = [space.rows] if space.beside is None else [space.rows, space.rows @ space.whitening(space.beside)]
@@ -171,11 +171,14 @@ def learned_partition(
     begun += [] if first is None else [first]
     complete = [labels for labels in begun if labels.min() >= 0 and len(np.unique(labels)) == k]
     if not complete:  # rows that are alike on the axes, but not beyond them
-        complete = [fit(matrix, k, None, 0).labels]
+        complete = [_all_filled(matrix, fit(matrix, k, None, 0).labels, k)]
     settled = [space.settled(labels, k) for labels in complete]
     labels = min(settled, key=lambda labels: space.log_volume(labels, k))
     metric = space.metric(space.whitening(space.within(labels, k)))
-    return _partition(matrix, metric, labels, k), metric
+    mapped = metric.apply(matrix).astype(np.float64)
+    centres = _means(mapped, labels, k)
+    inertia = float(np.square(mapped - centres[labels]).sum())
+    return Partition(labels=labels, centres=centres.astype(np.float32), inertia=inertia), metric
 
 
 def in_metric(series: xr.Dataset, zones: xr.Dataset) -> tuple[Float32, Float64] | None:
@@ -209,10 +212,8 @@ def metric_of(zones: xr.Dataset) -> Metric:
 
 
 def metric_centroids(zones: xr.Dataset) -> Float64:
-    """Return the centroids of a partition in its learned metric: float64 (zone, component)."""
-    metric = metric_of(zones)
-    flat = zones["centroids"].to_numpy().astype(np.float64).reshape(zones.sizes["zone"], -1)
-    return np.asarray((flat - metric.origin) @ metric.axes)
+    """Return the centroids of a partition in its learned metric, gaps filled: float64 (zone, component)."""
+    return np.asarray(zones["metric_centroids"].to_numpy().astype(np.float64))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -249,8 +250,7 @@ class _Space:
         """Return the labels at which partition and metric, made of each other in turn, come to rest."""
         for _ in range(ROUNDS):
             mapped = (self.rows @ self.whitening(self.within(labels, k))).astype(np.float32)
-            centres = np.stack([mapped[labels == label].mean(axis=0) for label in range(k)])
-            found = fit(mapped, k, centres, 0).labels
+            found = fit(mapped, k, _means(mapped, labels, k), 0).labels
             if len(np.unique(found)) < k or np.array_equal(found, labels):
                 break
             labels = found
@@ -272,8 +272,7 @@ class _Space:
 
     def _zones(self, labels: Int, k: int) -> Float64:
         """Return the covariance within the zones of a partition."""
-        means = np.stack([self.rows[labels == label].mean(axis=0) for label in range(k)])
-        apart = self.rows - means[labels]
+        apart = self.rows - _means(self.rows, labels, k)[labels]
         return np.asarray(apart.T @ apart / len(apart))
 
     def _steady(self, within: Float64) -> Float64:
@@ -293,7 +292,8 @@ def covariance_of_alike(differences: Float64) -> Float64:
     Returns
     -------
     float64 (axis, axis). Which pairs differ less is judged by the Mahalanobis length under those chosen before, at
-    first by the length on axes of equal variance; it is the covariance but for a factor, which no partition depends on.
+    first by the length on axes of equal variance. For noise of one kind it is its covariance times a factor below 1,
+    since the pairs are the less different ones.
     """
     count = max(1, int(ALIKE * len(differences)))
     total = np.square(differences).mean(axis=0)
@@ -307,10 +307,17 @@ def covariance_of_alike(differences: Float64) -> Float64:
     return moment
 
 
-def _partition(matrix: Float32, metric: Metric, labels: Int, k: int) -> Partition:
-    """Return labels with the means of their rows and the error in a metric."""
-    mapped = metric.apply(matrix).astype(np.float64)
-    means = np.stack([mapped[labels == label].mean(axis=0) for label in range(k)])
-    centres = np.stack([matrix[labels == label].mean(axis=0, dtype=np.float64) for label in range(k)])
-    inertia = float(np.square(mapped - means[labels]).sum())
-    return Partition(labels=labels, centres=centres.astype(np.float32), inertia=inertia)
+def _means(rows: npt.NDArray[np.floating], labels: Int, k: int) -> npt.NDArray[Any]:
+    """Return the mean row of each cluster, none of them empty: float (cluster, column)."""
+    return np.stack([rows[labels == label].mean(axis=0) for label in range(k)])
+
+
+def _all_filled(matrix: Float32, labels: Int, k: int) -> Int:
+    """Return labels in which each empty cluster has the row that is farthest from its cluster's mean."""
+    labels = labels.copy()
+    for empty in np.setdiff1d(np.arange(k), labels):
+        known, place, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+        means = np.stack([matrix[labels == label].mean(axis=0, dtype=np.float64) for label in known])
+        apart = np.square(matrix - means[place]).sum(axis=1)
+        labels[np.where(sizes[place] > 1, apart, -1).argmax()] = empty
+    return labels

@@ -4,7 +4,7 @@ A tile that is cloudy, or outside the swath, on some dates takes part with the d
 needs whole rows: `two_way_fill` gives them a first, neutral value, and `taxoscape.zones.kmeans` then goes on with what
 was seen alone. What a tile misses is used in no distance. But on a date on which no tile of a zone counts its centroid
 keeps the mean of the filled values, and the distance of a tile of another zone that counts then is taken to that;
-`taxoscape.analysis.centroids` leaves such dates out.
+`taxoscape.analysis.centroids` leaves such dates out. A learned metric (`taxoscape.zones.metric`) works on filled rows.
 """
 
 from __future__ import annotations

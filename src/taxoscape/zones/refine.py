@@ -195,7 +195,7 @@ def refine(
     settings
         Triplets per date, epochs and step size.
     starts
-        Random starts of K-means.
+        Random starts of the clustering.
     rng
         Seed or generator of triplets, training and K-means.
     track
