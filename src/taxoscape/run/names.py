@@ -49,7 +49,8 @@ def update_names(folder: RunFolder, cards: Sequence[ZoneCard], labels: npt.NDArr
     rows = proposal_rows(cards, propose_names(cards))
     old, before = read_names(path), partition_of(path)
     if old:
-        rows = merge_names(old, _order(folder, before, labels, len(cards)), rows)
+        given = [row.zone for row in old if row.edited or row.extra]
+        rows = merge_names(old, _order(folder, before, labels, len(cards), given), rows)
     now = _keep(folder, labels)
     lost = save_names(path, rows, partition=now)
     if lost:
@@ -81,8 +82,13 @@ def _labels_path(folder: RunFolder, partition: str) -> Path:
     return folder / STAGES_FOLDER / f"named-{partition}.npy"
 
 
-def _order(folder: RunFolder, partition: str, labels: npt.NDArray[np.integer], k: int) -> dict[int, int] | None:
-    """Return the new number of each zone that was named; None where the partition is the same or not known."""
+def _order(
+    folder: RunFolder, partition: str, labels: npt.NDArray[np.integer], k: int, given: Sequence[int]
+) -> dict[int, int] | None:
+    """Return the new number of each zone that the user named; None where the partition is the same or not known.
+
+    Zones with a proposed name do not compete: their tiles get a new proposal anyway.
+    """
     try:
         before = np.load(_labels_path(folder, partition))
     except (OSError, ValueError, EOFError):
@@ -92,6 +98,7 @@ def _order(folder: RunFolder, partition: str, labels: npt.NDArray[np.integer], k
     if np.array_equal(before, labels):
         return None
     most = max(k, int(before.max(initial=0)))
+    before = np.where(np.isin(before, given), before, 0)
     order = overlap_order(labels, before, most)
     overlaps = {zone: int(((before == zone) & (labels == order[zone - 1])).sum()) for zone in range(1, most + 1)}
     return {zone: int(order[zone - 1]) for zone, shared in overlaps.items() if shared and order[zone - 1] <= k}
