@@ -12,7 +12,6 @@ All on the tiles of a run that is done, with the true number of zones:
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +24,7 @@ from taxoscape.analysis.agreement import agreement
 from taxoscape.analysis.quality import join_share, patches
 from taxoscape.contracts import grid_of
 from taxoscape.cube.labels import read_labels_on_grid
+from taxoscape.embedding.encoder import load_encoder
 from taxoscape.run.store import read_dataset, read_series
 from taxoscape.zones.clustering import cluster, evidence
 from taxoscape.zones.missing import counted, whole_rows
@@ -46,7 +46,8 @@ def strong_rows(run: Path, truth: str, *, min_share: float, k: int, seed: int) -
     labels = read_labels_on_grid(truth, grid, min_share=min_share)
     means = as_series(geographic, statistics["mean"])
     both = as_series(geographic, xr.concat([scaled(statistics[name]) for name in ("mean", "deviation")], "band"))
-    carried = bool(json.loads(refined.attrs["encoder"])["recipe"]["weights"])
+    name = "encoder.safetensors" if (run / "encoder.safetensors").exists() else "encoder_geographic.safetensors"
+    carried = bool(load_encoder(run / name).recipe.weights)
     features = slice(-2 * statistics.sizes["band"]) if carried else slice(None)
     alone = as_series(geographic, refined["embedding"].isel(feature=features), "feature")
 
