@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does: no spinning beside the child
+
 
 def measured(*arguments: str) -> tuple[float, float]:
     """Run ``taxoscape`` with these arguments; return seconds and peak memory in GiB."""

@@ -262,12 +262,12 @@ def short(rows: list[dict[str, Any]]) -> str:
     return "\n\n".join(parts)
 
 
-def write_docs(path: Path, text: str) -> None:
+def write_docs(path: Path, text: str, *, marks: tuple[str, str] = (BEGIN, END)) -> None:
     """Put tables between the marks in a page of the documentation."""
-    page = path.read_text(encoding="utf-8")
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+    page, (begin, end) = path.read_text(encoding="utf-8"), marks
+    before, _, rest = page.partition(begin)
+    _, _, after = rest.partition(end)
+    path.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
 
 
 def main() -> None:

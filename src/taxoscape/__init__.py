@@ -32,6 +32,7 @@ _HOME = {
     "association": "taxoscape.analysis.association",
     "centroid_paths": "taxoscape.analysis.dates",
     "changes": "taxoscape.analysis.changes",
+    "confidence": "taxoscape.zones.confidence",
     "evidence": "taxoscape.zones.clustering",
     "interpolate": "taxoscape.analysis.interpolation",
     "project": "taxoscape.analysis.projections",
@@ -58,6 +59,7 @@ __all__ = [
     "centroid_paths",
     "changes",
     "cluster",
+    "confidence",
     "encode",
     "evidence",
     "interpolate",
@@ -96,6 +98,7 @@ if TYPE_CHECKING:
     from taxoscape.embedding.fit import train_encoder
     from taxoscape.errors import InputError, RunFolderError, TaxoscapeError
     from taxoscape.zones.clustering import cluster, evidence
+    from taxoscape.zones.confidence import confidence
     from taxoscape.zones.refine import Refined, refine
 
 

@@ -16,7 +16,13 @@ from taxoscape.errors import InputError
 from taxoscape.publish import canvas
 from taxoscape.publish.canvas import Picture, area_text, frame_of, shorten
 from taxoscape.publish.colour import series_colours
-from taxoscape.publish.figures import choose_dates, figure_geographic_refined, figure_maps, figure_strips
+from taxoscape.publish.figures import (
+    choose_dates,
+    figure_confidence,
+    figure_geographic_refined,
+    figure_maps,
+    figure_strips,
+)
 from taxoscape.publish.pictures import NO_DATA_GREY, stretch, stretch_limits
 from taxoscape.publish.table import zone_table
 
@@ -71,6 +77,24 @@ def test_north_is_up_and_east_is_right(make, tmp_path):
     assert row_2 < row_1
     assert col_2 > col_1
     assert n_1 / n_2 == pytest.approx(71 / 6, rel=0.1)
+
+
+def test_tiles_that_are_not_sure_are_pale(make, tmp_path):
+    grid, labels, table = corner_case(make)
+    sure = np.where(labels == 2, 0.55, 1.0).astype(np.float32)
+    figure_confidence(tmp_path / "f.png", confidence=sure, labels=labels, grid=grid, table=table)
+    image = pixels(tmp_path / "f.png")
+    right = image[: 2 * image.shape[0] // 3, image.shape[1] // 2 :]
+    assert where(right, table[0].colour)[1] > 5000
+    assert not (right == np.array(table[1].colour)).all(axis=-1).any()
+
+
+def test_the_share_of_sure_tiles_is_told(make, drawn, tmp_path):
+    grid, labels, table = corner_case(make)
+    sure = np.where(labels == 2, 0.55, 1.0).astype(np.float32)
+    figure_confidence(tmp_path / "f.png", confidence=sure, labels=labels, grid=grid, table=table)
+    shown = " ".join(" ".join(text.split()) for text, _ in texts(drawn[0]))
+    assert "92.2 % of the tiles at 0.9 or more, 7.8 % below 0.6" in shown.replace("\u202f", " ")
 
 
 def test_first_zones_stand_left_of_the_refined_ones(make, tmp_path):

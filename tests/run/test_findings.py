@@ -33,7 +33,7 @@ EVERY_RUN = (
 )  # fmt: skip
 WITH_EVERYTHING = (
     *EVERY_RUN, "encoder.safetensors", "series.zarr", "partition.zarr", "zones_geographic.tif", "sweep.csv",
-    "baselines.csv", "dates.csv", "moved.tif", "evidence.zarr", "baselines.zarr", "layers.zarr",
+    "baselines.csv", "dates.csv", "moved.tif", "confidence.tif", "evidence.zarr", "baselines.zarr", "layers.zarr",
 )  # fmt: skip
 NAMES = (
     "n_tiles", "n_dates", "n_clusters", "inertia_mean", "silhouette_flat", "silhouette_sumnorm", "map_silhouette",

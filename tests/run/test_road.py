@@ -52,6 +52,16 @@ def test_the_map_of_moved_tiles_has_the_zones_that_they_went_to(finished):
     np.testing.assert_array_equal(moved, np.where(before != after, after, 0))
 
 
+def test_the_map_of_confidence_is_a_share_for_each_tile_with_a_zone(finished):
+    with rasterio.open(finished / "zones.tif") as zones, rasterio.open(finished / "confidence.tif") as sure:
+        labels, found = zones.read(1), sure.read(1)
+        assert sure.transform == zones.transform
+    assert ((found[labels > 0] > 0) & (found[labels > 0] <= 1)).all()
+    assert np.isnan(found[labels == 0]).all()
+    mean = json.loads((finished / "metrics.json").read_text())["confidence_mean"]
+    assert found[labels > 0].mean() == pytest.approx(mean, rel=1e-5)
+
+
 def test_metrics_have_the_names_of_the_contract(finished):
     metrics = json.loads((finished / "metrics.json").read_text())
     names = (

@@ -16,6 +16,7 @@ from taxoscape.analysis.distances import Metric, pairwise
 from taxoscape.analysis.silhouette import silhouettes
 from taxoscape.contracts import check_series, check_zones
 from taxoscape.progress import Track, silent
+from taxoscape.zones.confidence import confidence
 from taxoscape.zones.evidence import mean_agreement
 from taxoscape.zones.metric import in_metric, metric_of
 from taxoscape.zones.missing import counted, row_blocks, whole_rows
@@ -65,6 +66,8 @@ def quality(series: xr.Dataset, zones: xr.Dataset, *, rng: int = 0, track: Track
         The same under the metric of the partition; only where it has learned one.
     ``davies_bouldin_flat``
         See `davies_bouldin`. Lower is better.
+    ``confidence_mean``
+        Mean over the tiles of `taxoscape.zones.confidence.confidence`.
     ``map_…``
         See `map_quality`.
     ``stability_ari``
@@ -98,6 +101,8 @@ def quality(series: xr.Dataset, zones: xr.Dataset, *, rng: int = 0, track: Track
         if metric == name:
             result["silhouette_n_tiles"] = found.n
     result["davies_bouldin_flat"] = davies_bouldin(values, labels)
+    sure = confidence(zones)[labels > 0]
+    result["confidence_mean"] = float(sure.mean()) if len(sure) else float("nan")
     result |= map_quality(grid.to_map(labels), rng=rng)
     result["stability_ari"] = stability(series, zones, rng=rng, track=track)
     return result

@@ -182,7 +182,7 @@ def draw_legend(axes: Axes, table: Sequence[ZoneRow], *, no_data: bool) -> None:
         first, second = parts[0], " ".join(parts[1:])
         _legend_line(axes, line, shorten(first, letters), area_text(row.area_km2, largest), share_text(row.share))
         if second:
-            axes.text(0.16, line + 1.35, shorten(second, letters - 2), va="center_baseline", color=FAINT, fontsize=9)
+            axes.text(0.16, line + 1.35, shorten(second, letters + 1), va="center_baseline", color=FAINT, fontsize=9)
     line = 1 + len(shown) * deep
     if rest:
         area = area_text(sum(row.area_km2 for row in rest), largest)

@@ -125,6 +125,49 @@ def figure_geographic_refined(
         canvas.save(figure, path)
 
 
+def figure_confidence(
+    path: str | os.PathLike[str],
+    *,
+    confidence: npt.NDArray[np.float32],
+    labels: npt.NDArray[Any],
+    grid: Grid,
+    table: Sequence[ZoneRow],
+) -> None:
+    """Draw how sure tiles are of their zone, and the zones, paler where they are not.
+
+    Parameters
+    ----------
+    path
+        The ``.png``.
+    confidence
+        float32 (tile,), 0…1, NaN = no data.
+    labels
+        Integer (tile,), 0 = no data.
+    grid
+        The grid of the tiles.
+    table
+        One row per zone.
+    """
+    from matplotlib import rc_context
+
+    sure = np.where(labels > 0, confidence, 0)[:, None]
+    grey = np.rint(245 - 200 * np.repeat(sure, 3, axis=1)).astype(np.uint8)
+    palette = np.array([NO_DATA_GREY, *(row.colour for row in table)], dtype=np.float64)
+    pale = np.rint(250 + sure**2 * (palette[labels] - 250)).astype(np.uint8)
+    for picture in (grey, pale):
+        picture[labels == 0] = NO_DATA_GREY
+    known = confidence[labels > 0]
+    with rc_context(canvas.STYLE):
+        frame = canvas.frame_of(grid)
+        figure, maps, legend = _sheet(frame, 2, lines=len(table) + 3)
+        canvas.draw_map(maps[0], Picture(rgb=grid.to_map(grey), bounds=frame.bounds), frame, "Confidence")
+        told = f"dark: sure (1), light: not (0); {canvas.share_text(float((known >= 0.9).mean()))} of the tiles at 0.9"
+        _note(maps[0], f"{told} or more, {canvas.share_text(float((known < 0.6).mean()))} below 0.6")
+        _draw_zones(maps[1], labels, grid, table, frame, "Zones, paler where not sure", pixels=pale)
+        canvas.draw_legend(legend, table, no_data=bool((labels == 0).any()))
+        canvas.save(figure, path)
+
+
 def choose_dates(n_dates: int, most: int = MOST_DATES) -> npt.NDArray[np.int64]:
     """Return the indices of at most ``most`` dates, evenly spread, the first and the last among them.
 
@@ -230,7 +273,7 @@ def _sheet(frame: Frame, n_maps: int, *, lines: int = 0) -> tuple[Figure, list[A
         left, across = (WIDTH - beside + 0.15) / WIDTH, (beside - 0.3) / WIDTH
         legend = figure.add_axes((left, 0.1 / height, across, 1 - 0.35 / height))
     elif below:
-        legend = figure.add_axes((LEFT / WIDTH, 0.15 / height, 0.62, below / height))
+        legend = figure.add_axes((LEFT / WIDTH, 0.15 / height, 0.88, below / height))
     else:
         left, bottom, _, tall = place(0, 1)
         legend = figure.add_axes((left, bottom - 0.4 / height, (WIDTH / 2 - LEFT - 0.3) / WIDTH, tall + 0.85 / height))
@@ -244,10 +287,19 @@ def _zone_picture(labels: npt.NDArray[Any], grid: Grid, table: Sequence[ZoneRow]
 
 
 def _draw_zones(
-    axes: Axes, labels: npt.NDArray[Any], grid: Grid, table: Sequence[ZoneRow], frame: Frame, title: str
+    axes: Axes,
+    labels: npt.NDArray[Any],
+    grid: Grid,
+    table: Sequence[ZoneRow],
+    frame: Frame,
+    title: str,
+    *,
+    pixels: Pixels | None = None,
 ) -> None:
+    """Draw zones with their numbers, in their colours or in those of ``pixels``, uint8 (tile, 3)."""
     check_zone_labels(labels, grid, len(table), [row.name for row in table])
-    canvas.draw_map(axes, Picture(rgb=_zone_picture(labels, grid, table), bounds=frame.bounds), frame, title)
+    rgb = _zone_picture(labels, grid, table) if pixels is None else grid.to_map(pixels)
+    canvas.draw_map(axes, Picture(rgb=rgb, bounds=frame.bounds), frame, title)
     canvas.draw_numbers(axes, labels, grid)
 
 

@@ -86,6 +86,10 @@ METRICS: dict[str, MetricText] = {
         label="Stability",
         meaning="Agreement between zones found from random halves of the tiles, as adjusted Rand index: 1 is the same.",
     ),
+    "confidence_mean": MetricText(
+        label="Mean confidence",
+        meaning="How sure tiles are of their zone, by how far the next one is. 1 is sure; see confidence.tif.",
+    ),
     "ari_geographic_refined": MetricText(
         label="Agreement of first and refined zones",
         meaning="Adjusted Rand index between the two maps: 1 is the same, 0 is chance.",

@@ -22,6 +22,7 @@ FILES = (
     ("zones.tif", "the zones, one cell per tile, with colours and names: open it in QGIS"),
     ("zones_geographic.tif", "the first zones, before refinement"),
     ("moved.tif", "the tiles that refinement moved, each with the zone it went to"),
+    ("confidence.tif", "how sure each tile is of its zone, 0 to 1"),
     ("zones.gpkg", "the zones as polygons with area and share"),
     ("zones.toml", "the names of the zones: edit them, then  taxoscape publish  this folder"),
     ("regions", "the maps of each region, under the one legend"),

@@ -15,7 +15,7 @@ from taxoscape.cube.joined import split
 from taxoscape.progress import Track, silent
 from taxoscape.publish.colour import series_colours, zone_colours
 from taxoscape.publish.qgis import write_zone_style
-from taxoscape.publish.rasters import write_colour_map, write_zone_map
+from taxoscape.publish.rasters import write_colour_map, write_value_map, write_zone_map
 from taxoscape.publish.region_figure import overall_table
 from taxoscape.publish.table import zone_table
 from taxoscape.publish.vectors import write_zone_polygons
@@ -87,7 +87,7 @@ def _drawing(folder: RunFolder, settings: Settings) -> Drawing:
 
 
 def _map_names(reading: Reading) -> list[str]:
-    names = ["zones.tif", "zones.tif.aux.xml", "zones.qml", "zones.gpkg", "colours.tif"]
+    names = ["zones.tif", "zones.tif.aux.xml", "zones.qml", "zones.gpkg", "colours.tif", "confidence.tif"]
     if reading.geographic is not None:
         names += ["zones_geographic.tif", "zones_geographic.tif.aux.xml", "zones_geographic.qml"]
         names += ["moved.tif", "moved.tif.aux.xml", "moved.qml"]
@@ -106,6 +106,7 @@ def _write_maps(
     write_zone_style(home / "zones.qml", table)
     write_zone_polygons(home / "zones.gpkg", labels, grid, table)
     write_colour_map(home / "colours.tif", colours.rgb[tiles], colours.seen[tiles], grid)
+    write_value_map(home / "confidence.tif", reading.confidence[tiles], grid, "confidence of the zone, 0 to 1")
     if reading.geographic is not None:
         before = reading.geographic[1]["labels"].to_numpy()[tiles]
         write_zone_map(home / "zones_geographic.tif", before, grid, palette, titles)

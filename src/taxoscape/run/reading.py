@@ -31,6 +31,7 @@ from taxoscape.grid import Grid
 from taxoscape.run.folder import RunFolder
 from taxoscape.run.results import is_refined, last_result, open_regions
 from taxoscape.run.store import read_dataset, read_series
+from taxoscape.zones.confidence import confidence
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,6 +106,11 @@ class Reading:
         return read_series(self.folder / "series_geographic.zarr"), read_dataset(
             self.folder / "partition_geographic.zarr"
         )
+
+    @cached_property
+    def confidence(self) -> npt.NDArray[np.float32]:
+        """float32 (tile,): how sure each tile is of its zone; NaN where it has none."""
+        return confidence(self.zones)
 
     @cached_property
     def statistics(self) -> xr.Dataset:

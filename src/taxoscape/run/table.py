@@ -42,7 +42,7 @@ class Stage:
 
 FIGURES = (
     "maps", "regions", "strips", "cards", *(f"layer_{number}" for number in range(1, 100)), "graph", "interpolation",
-    "projections", "paths", "dates", "refinement", "moves", "sweep", "baselines",
+    "projections", "paths", "dates", "confidence", "refinement", "moves", "sweep", "baselines",
 )  # fmt: skip
 """Names of the figures that a run may have; others in their folder are the user's."""
 
@@ -117,8 +117,8 @@ STAGES: tuple[Stage, ...] = (
         also=("run.seed",),
         outputs=(
             "zones.tif", "zones.tif.aux.xml", "zones_geographic.tif", "zones_geographic.tif.aux.xml", "zones.qml",
-            "zones_geographic.qml", "moved.tif", "moved.tif.aux.xml", "moved.qml", "zones.gpkg", "colours.tif",
-            "regions",
+            "zones_geographic.qml", "moved.tif", "moved.tif.aux.xml", "moved.qml", "confidence.tif", "zones.gpkg",
+            "colours.tif", "regions",
             *(f"figures/{name}.png" for name in FIGURES),
             "cards.csv", "curves.csv", "graph.graphml", "graph.json", "report.html",
         ),
