@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     Float32 = npt.NDArray[np.float32]
     Float64 = npt.NDArray[np.float64]
 
-LEAST_AXES = 24
+LEAST_AXES = 20
 """Principal axes that a metric is learned on; twice the number of zones where that is more."""
 ALIKE = 0.5
 """Share of the pairs of neighbours, the less different ones, that tell what varies within zones."""
