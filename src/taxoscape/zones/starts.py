@@ -66,23 +66,14 @@ def principal_axes(matrix: Float32, sample: Int) -> tuple[Float32, Float32]:
     Memory: the sample in float64 twice at most, and the results. Time: O(m · min(m, D)² + D · m²) for m sampled
     rows of D columns.
     """
-    part = matrix[sample].astype(np.float64)
-    centre = part.mean(axis=0)
-    part -= centre
-    wide = part.shape[1] > len(part)
-    squares, vectors = _spectrum(part, wide=wide)
-    if wide:
-        rotated = (vectors * np.sqrt(squares)).astype(np.float32)
-    else:
-        rotated = (part @ vectors).astype(np.float32)
+    spectrum = _Spectrum.of(matrix, sample)
     if matrix.shape[1] <= AXES:
-        return rotated, matrix
-    kept = max(1, int((squares[:AXES] > squares[0] * 1e-12).sum()))
-    directions = _directions(part, squares[:kept], vectors[:, :kept], wide=wide)
-    turned = np.empty((len(matrix), kept), dtype=np.float32)
+        return spectrum.rotated(), matrix
+    centre, directions = spectrum.centre, spectrum.directions(AXES)
+    turned = np.empty((len(matrix), directions.shape[1]), dtype=np.float32)
     for rows in row_blocks(len(matrix), 8 * matrix.shape[1], BLOCK_BYTES):
         turned[rows] = (matrix[rows] - centre) @ directions
-    return rotated, turned
+    return spectrum.rotated(), turned
 
 
 def principal_directions(matrix: Float32, sample: Int, count: int) -> tuple[Float64, Float64]:
@@ -101,24 +92,49 @@ def principal_directions(matrix: Float32, sample: Int, count: int) -> tuple[Floa
     -------
     float64 (column,) and float64 (column, axis), orthonormal.
     """
-    part = matrix[sample].astype(np.float64)
-    centre = part.mean(axis=0)
-    part -= centre
-    wide = part.shape[1] > len(part)
-    squares, vectors = _spectrum(part, wide=wide)
-    kept = max(1, int((squares[:count] > squares[0] * 1e-12).sum()))
-    return centre, _directions(part, squares[:kept], vectors[:, :kept], wide=wide)
+    spectrum = _Spectrum.of(matrix, sample)
+    return spectrum.centre, spectrum.directions(count)
 
 
-def _spectrum(part: Float64, *, wide: bool) -> tuple[Float64, Float64]:
-    """Return the squared singular values of centred rows, falling, and the vectors of the shorter side."""
-    squares, vectors = np.linalg.eigh(part @ part.T if wide else part.T @ part)
-    return np.maximum(squares[::-1], 0), vectors[:, ::-1]
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Spectrum:
+    """Rows about their mean, and the eigenvectors of their products along the shorter side."""
 
+    part: Float64
+    """float64 (row, column), of mean 0."""
+    centre: Float64
+    """float64 (column,)."""
+    squares: Float64
+    """Squared singular values, falling: float64 (axis,)."""
+    vectors: Float64
+    """float64 (column, axis), or (row, axis) where there are more columns than rows."""
 
-def _directions(part: Float64, squares: Float64, vectors: Float64, *, wide: bool) -> Float64:
-    """Return principal directions, float64 (column, axis), of what `_spectrum` gave."""
-    return np.asarray(part.T @ (vectors / np.sqrt(np.maximum(squares, 1e-300)))) if wide else vectors
+    @classmethod
+    def of(cls, matrix: Float32, sample: Int) -> _Spectrum:
+        part = matrix[sample].astype(np.float64)
+        centre = part.mean(axis=0)
+        part -= centre
+        squares, vectors = np.linalg.eigh(part @ part.T if part.shape[1] > len(part) else part.T @ part)
+        return cls(part=part, centre=centre, squares=np.maximum(squares[::-1], 0), vectors=vectors[:, ::-1])
+
+    @property
+    def wide(self) -> bool:
+        """Whether there are more columns than rows."""
+        rows, columns = self.part.shape
+        return bool(columns > rows)
+
+    def rotated(self) -> Float32:
+        """Return the rows on all axes: float32 (row, axis)."""
+        turned = self.vectors * np.sqrt(self.squares) if self.wide else self.part @ self.vectors
+        return np.asarray(turned, dtype=np.float32)
+
+    def directions(self, count: int) -> Float64:
+        """Return the first axes, at most ``count`` and one at least: float64 (column, axis), orthonormal."""
+        kept = max(1, int((self.squares[:count] > self.squares[0] * 1e-12).sum()))
+        vectors = self.vectors[:, :kept]
+        if not self.wide:
+            return vectors
+        return np.asarray(self.part.T @ (vectors / np.sqrt(np.maximum(self.squares[:kept], 1e-300))))
 
 
 def best_of_starts(matrix: Float32, first_axes: Float32, k: int, seeds: npt.NDArray[np.integer]) -> Partition:
