@@ -16,7 +16,8 @@ zones     ``labels``     (tile,)                  uint8/16   zone of the tile, 1
 ========  =============  =======================  =========  ========================================================
 
 Zones of a learned metric (attribute ``clusterer``) carry it: float64 ``metric_origin`` (time, feature), ``metric_axes``
-(time, feature, component) and float32 ``metric_centroids`` (zone, component), see `taxoscape.zones.metric`.
+(time, feature, component), ``metric_ridge`` (component, component_) and float32 ``metric_centroids`` (zone, component),
+see `taxoscape.zones.metric`.
 
 Coordinates: ``time`` datetime64, rising and unique; ``band`` unicode; ``y``, ``x`` pixel centres of the cube (``y``
 falls); on ``tile``: ``row``, ``col`` (int32, from the CRS origin), ``x``, ``y`` (float64, tile centre); a scalar

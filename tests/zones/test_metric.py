@@ -62,7 +62,7 @@ def test_the_metric_of_neighbours_alone_counts_zones_that_k_means_cannot_see():
 def test_within_a_zone_the_widest_direction_has_about_the_deviation_one():
     series, truth = a_noisy_region(2, size=30)
     zones = cluster(series, n_clusters=4)
-    mapped = metric_of(zones).apply(series["embedding"].to_numpy().reshape(900, -1))
+    mapped = metric_of(zones).apply(series["embedding"].to_numpy())
     apart = np.concatenate([mapped[truth == zone] - mapped[truth == zone].mean(axis=0) for zone in range(1, 5)])
     spread = np.sqrt(np.linalg.eigvalsh(apart.T @ apart / len(apart)))
     assert 0.7 < spread.max() < 1.4
@@ -154,10 +154,10 @@ def test_neighbours_lie_side_by_side_without_overlapping():
 def test_without_neighbours_the_zones_alone_make_the_metric():
     rng = np.random.default_rng(0)
     matrix = (np.repeat(np.eye(3), 20, axis=0) * 10 + rng.normal(size=(60, 3))).astype(np.float32)
-    none = np.empty((0, 2), np.int64)
-    partition, _ = learned_partition(matrix, none, 3, starts=3, rng=rng)
+    none, values, counts = np.empty((0, 2), np.int64), matrix[:, None], np.ones((60, 1), bool)
+    partition, _ = learned_partition(values, counts, none, 3, starts=3, rng=rng)
     assert adjusted_rand_score(np.repeat(range(3), 20), partition.labels) == 1
-    metric = neighbour_metric(matrix, none, k=3, rng=rng)
+    metric = neighbour_metric(values, counts, none, k=3, rng=rng)
     np.testing.assert_allclose(metric.axes.T @ metric.axes, np.eye(3), atol=1e-9)  # turned, not stretched
 
 
@@ -172,7 +172,8 @@ def test_pairs_across_borders_do_not_count_as_noise():
 
 def test_rows_are_mapped_block_by_block_like_at_once(monkeypatch):
     rng = np.random.default_rng(2)
-    matrix, metric = rng.normal(size=(50, 7)), Metric(origin=rng.normal(size=7), axes=rng.normal(size=(7, 3)))
+    matrix = rng.normal(size=(50, 7))
+    metric = Metric(origin=rng.normal(size=7), axes=rng.normal(size=(7, 3)), ridge=np.eye(3))
     whole = metric.apply(matrix)
     monkeypatch.setattr("taxoscape.zones.metric.BLOCK_BYTES", 8 * 7 * 9)
     np.testing.assert_allclose(metric.apply(matrix), whole, rtol=1e-6)
@@ -188,7 +189,7 @@ def test_an_unknown_clusterer_is_refused():
             make()
 
 
-def test_centroids_are_means_over_the_tiles_that_count_and_distances_are_over_filled_series():
+def test_centroids_are_means_over_the_tiles_that_count_and_distances_are_over_what_was_seen():
     series, _ = a_noisy_region()
     values = series["embedding"].to_numpy().copy()
     values[np.random.default_rng(3).random(values.shape[:2]) < 0.3] = np.nan
@@ -211,5 +212,17 @@ def test_a_cluster_without_rows_gets_the_one_farthest_from_its_own():
     nearly = np.ones((40, 4), np.float32)
     nearly[7] += np.float32(1e-7)
     nearly[8:10] = 100
-    partition, _ = learned_partition(nearly, np.empty((0, 2), np.int64), 3, starts=2, rng=np.random.default_rng(0))
+    none, counts = np.empty((0, 2), np.int64), np.ones((40, 1), bool)
+    partition, _ = learned_partition(nearly[:, None], counts, none, 3, starts=2, rng=np.random.default_rng(0))
     assert len(np.unique(partition.labels)) == 3
+
+
+def test_of_two_partitions_the_one_stands_whose_zones_are_less_torn_on_the_map():
+    rng = np.random.default_rng(4)
+    rows, cols = np.divmod(np.arange(900), 30)
+    truth = 2 * (rows >= 15) + (cols >= 15)
+    quiet = np.array([[0, 0], [1, 0], [0, 1], [1, 1]])[truth] + rng.normal(0, 0.2, (900, 2))
+    lumps = 6 * rng.integers(0, 2, (900, 3))  # kinds of tile that lie anywhere, and make tighter zones
+    series = a_series(np.concatenate([quiet, lumps + rng.normal(0, 0.1, lumps.shape)], axis=1)[:, None], a_grid(30, 30))
+    found = cluster(series, n_clusters=4)["labels"].to_numpy()
+    assert adjusted_rand_score(truth, found) > 0.9

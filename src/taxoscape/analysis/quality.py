@@ -237,7 +237,7 @@ def stability(series: xr.Dataset, zones: xr.Dataset, *, rng: int = 0, track: Tra
 
     Five times K-means, best of ten starts, is fitted to a random half of the tiles (at most 5 000 tiles in all) and
     gives every tile the zone of its nearest centre; the partitions are compared pair by pair. 1: always the same zones,
-    0: chance. NaN with fewer than two zones or too few tiles. Missing dates are filled
+    0: chance. NaN with fewer than two zones or too few tiles. Under plain K-means missing dates are filled
     (`taxoscape.zones.missing.two_way_fill`). The metric of a partition that has learned one is kept as it is,
     so that what is told is how stable its zones are under that metric.
 
@@ -253,9 +253,11 @@ def stability(series: xr.Dataset, zones: xr.Dataset, *, rng: int = 0, track: Tra
     chosen = _sample(np.flatnonzero(zones["labels"].to_numpy()), STABILITY_TILES, rng)
     if k < 2 or len(chosen) < 4 * k:
         return float("nan")
-    matrix, _ = whole_rows(series["embedding"].isel(tile=chosen).to_numpy(), counted(series.isel(tile=chosen)))
+    values, counts = series["embedding"].isel(tile=chosen).to_numpy(), counted(series.isel(tile=chosen))
     if "metric_axes" in zones:
-        matrix = metric_of(zones).apply(matrix)
+        matrix = metric_of(zones).apply(values, counts)
+    else:
+        matrix, _ = whole_rows(values, counts)
     return stability_of_rows(matrix, k, rng=rng, track=track)
 
 

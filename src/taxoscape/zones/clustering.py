@@ -17,7 +17,7 @@ from taxoscape.progress import Track, silent
 from taxoscape.zones.evidence import MOST_ZONES, Evidence, distinct_rows, evidence_of
 from taxoscape.zones.kmeans import kmeans_partition
 from taxoscape.zones.metric import Metric, learned_partition, neighbour_metric, neighbours
-from taxoscape.zones.missing import counted, flat_distances, whole_rows
+from taxoscape.zones.missing import counted, flat_distances, seen_rows, whole_rows
 from taxoscape.zones.numbering import label_dtype, number_by_size
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Clusterer = Literal["learned", "kmeans"]
 DISTANCES = {
     "kmeans": "flattened Euclidean: sqrt(T/|S| * sum of squares over the dates S counted)",
-    "learned": "Euclidean after metric_axes, missing dates filled; unit: about one deviation within zones",
+    "learned": "Euclidean after metric_axes, as the dates counted let expect; unit: about one deviation within zones",
 }
 """What `distances` of a partition are, by clusterer."""
 
@@ -76,9 +76,10 @@ def cluster(
     Dataset with ``labels`` (tile,), 1…K numbered by falling area, 0 where a tile counts on no date;
     ``centroids`` (zone, time, feature), with filled values on dates on which no tile of the zone counts
     (`taxoscape.zones.missing`); ``distances`` (tile, zone), flattened Euclidean over the dates counted, or learned;
-    of a learned metric ``metric_origin`` (time, feature), ``metric_axes`` (time, feature, component) and
-    ``metric_centroids`` (zone, component): the Euclidean distance of two series after (x − origin) · axes is the
-    learned one; the attributes ``clusterer``, ``n_clusters``,
+    of a learned metric ``metric_origin`` (time, feature), ``metric_axes`` (time, feature, component),
+    ``metric_ridge`` (component, component) and ``metric_centroids`` (zone, component): the Euclidean distance of two
+    series after (x − origin) · axes is the learned one, and the ridge places series with missing dates
+    (`taxoscape.zones.axes.mapped`); the attributes ``clusterer``, ``n_clusters``,
     ``inertia_mean`` (mean squared distance of a tile to its centroid) and ``distance``, and where K was not given
     ``k_reason``, why it is this one.
 
@@ -93,18 +94,18 @@ def cluster(
     moment), three times with missing dates or with tiles that count on none; of ``learned``, the largest zone's series,
     and with missing dates the series once more. With one thread count and one seed the result is the same bit for bit.
     ``inertia_mean`` of ``kmeans`` scales the distance of a tile with missing dates up to all dates, ``T/|S|``, while
-    K-means minimises the sum over what was seen; ``learned`` fills what is missing
-    (`taxoscape.zones.missing.two_way_fill`).
+    K-means minimises the sum over what was seen. ``learned`` finds its axes in what was seen, and places a tile on them
+    where its dates let expect it.
     """
     grid = check_series(series)
     _check_clusterer(clusterer)
     _check_arguments(n_clusters, starts, first_labels, grid)
     counts = counted(series)
-    matrix, members = whole_rows(series["embedding"].to_numpy(), counts)
     if n_clusters == "auto":
-        n_clusters = _evidence(matrix, members, grid, clusterer, rng=rng, track=track)
+        n_clusters = evidence(series, clusterer=clusterer, rng=rng, track=track)
     found = n_clusters if isinstance(n_clusters, Evidence) else None
     k = n_clusters.chosen if isinstance(n_clusters, Evidence) else int(n_clusters)
+    matrix, members = whole_rows(series["embedding"].to_numpy(), counts)
     _refuse_too_many(k, matrix)
     if first_labels is None and found is not None:
         first_labels = found.chosen_labels
@@ -114,7 +115,8 @@ def cluster(
         best = kmeans_partition(matrix, counts[members], k, starts=starts, rng=generator, first=first, track=track)
     else:
         pairs = neighbours(grid, members)
-        best, metric = learned_partition(matrix, pairs, k, starts=starts, rng=generator, first=first, track=track)
+        values, seen, _ = seen_rows(series["embedding"].to_numpy(), counts)
+        best, metric = learned_partition(values, seen, pairs, k, starts=starts, rng=generator, first=first, track=track)
     labels, order = number_by_size(best.labels, k, cell_areas_km2(grid)[members])
     full = np.zeros(grid.n_tiles, dtype=label_dtype(k))
     full[members] = labels
@@ -123,9 +125,9 @@ def cluster(
         centroids = centres.reshape(k, counts.shape[1], -1)
         distances = flat_distances(series["embedding"].to_numpy(), counts, centroids)
     else:
-        centroids = _counted_means(matrix.reshape(len(members), counts.shape[1], -1), counts[members], labels - 1, k)
+        centroids = _counted_means(matrix.reshape(values.shape), seen, labels - 1, k)
         distances = np.full((grid.n_tiles, k), np.nan, dtype=np.float32)
-        distances[members] = _euclidean(metric.apply(matrix), centres)
+        distances[members] = _euclidean(metric.apply(values, seen), centres)
     zones = _zones_dataset(series, grid, full, centroids, counts, distances, clusterer=clusterer)
     if metric is not None:
         zones = _with_metric(zones, metric, centres)
@@ -167,8 +169,9 @@ def evidence(
 
     Notes
     -----
-    Missing dates are filled as the starts of `taxoscape.cluster` are (`taxoscape.zones.missing.two_way_fill`), and are
-    not settled: labels and error of a k can differ a little from those of the zones with as many.
+    Missing dates of ``kmeans`` are filled as the starts of `taxoscape.cluster` are
+    (`taxoscape.zones.missing.two_way_fill`), and are not settled: labels and error of a k can differ a little from
+    those of the zones with as many.
 
     Memory of ``kmeans``: beside the series twice its size, three times with missing dates or with tiles that count on
     none, and a few matrices of 2 000 tiles in float64; of ``learned`` less. Time of ``kmeans`` on one core, 2…15 zones:
@@ -179,25 +182,13 @@ def evidence(
     _check_clusterer(clusterer)
     if isinstance(most, bool) or not isinstance(most, int | np.integer) or most < 2:
         raise InputError(f"the sweep over the number of zones goes from 2 to a whole number above, not {most!r} (most)")
-    matrix, members = whole_rows(series["embedding"].to_numpy(), counted(series))
-    return _evidence(matrix, members, grid, clusterer, most=int(most), rng=rng, track=track)
-
-
-def _evidence(
-    matrix: Float32,
-    members: Int,
-    grid: Grid,
-    clusterer: Clusterer,
-    *,
-    most: int = MOST_ZONES,
-    rng: int | np.random.Generator,
-    track: Track,
-) -> Evidence:
-    """Return the evidence for the number of zones of the rows of some tiles, with labels of all tiles."""
+    values, seen, members = seen_rows(series["embedding"].to_numpy(), counted(series))
     if clusterer == "learned":
-        generator = np.random.default_rng(rng)
-        matrix = neighbour_metric(matrix, neighbours(grid, members), k=most, rng=generator).apply(matrix)
-    return evidence_of(matrix, most=most, rng=rng, track=track).for_tiles(members, grid.n_tiles)
+        pairs, generator = neighbours(grid, members), np.random.default_rng(rng)
+        matrix = neighbour_metric(values, seen, pairs, k=int(most), rng=generator).apply(values, seen)
+    else:
+        matrix, _ = whole_rows(values, seen)
+    return evidence_of(matrix, most=int(most), rng=rng, track=track).for_tiles(members, grid.n_tiles)
 
 
 def _counted_means(values: Float32, counts: Bool, labels: Int, k: int) -> Float32:
@@ -260,7 +251,8 @@ def _with_metric(zones: xr.Dataset, metric: Metric, centres: Float32) -> xr.Data
     return zones.assign(
         metric_origin=(("time", "feature"), origin, {"long_name": "series that is zero in the metric"}),
         metric_axes=(("time", "feature", "component"), axes, {"long_name": "map to where distance is Euclidean"}),
-        metric_centroids=(("zone", "component"), centres, {"long_name": "centre of the zone, gaps filled"}),
+        metric_ridge=(("component", "component_"), metric.ridge, {"long_name": "how missing dates are reckoned with"}),
+        metric_centroids=(("zone", "component"), centres, {"long_name": "centre of the zone"}),
     )
 
 

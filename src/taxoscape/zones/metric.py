@@ -10,8 +10,9 @@ no label:
 * The covariance within the zones of a partition, which is what a Gaussian mixture with one covariance for all its
   components learns.
 
-The metric is the inverse of the mean of the two, on the first principal axes of the series. Partition and metric are
-learned in turn: see `learned_partition`. With the first source alone the metric does not
+The metric is the inverse of the mean of the two, on the first principal axes of the series, on which a tile with
+missing dates is placed by the dates that it has (`taxoscape.zones.axes`). Partition and metric are learned in turn:
+see `learned_partition`. With the first source alone the metric does not
 depend on a partition, `neighbour_metric`; that is what the sweep over the number of zones is made under.
 
 What is lost and gained against the alternatives, on made and on real regions, is told in `docs/evidence.md`.
@@ -25,8 +26,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from taxoscape.progress import Track, silent
-from taxoscape.zones.missing import counted, row_blocks, whole_rows
-from taxoscape.zones.starts import Partition, fit, partitions, principal_directions
+from taxoscape.zones.axes import Axes, fit_axes, mapped
+from taxoscape.zones.missing import counted, row_blocks, seen_rows, whole_rows
+from taxoscape.zones.starts import Partition, fit, partitions
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     Int = npt.NDArray[np.int64]
     Float32 = npt.NDArray[np.float32]
     Float64 = npt.NDArray[np.float64]
+    Bool = npt.NDArray[np.bool_]
 
 LEAST_AXES = 20
 """Principal axes that a metric is learned on; twice the number of zones where that is more."""
@@ -48,8 +51,8 @@ TRIMS = 6
 """Rounds of choosing the less different pairs by the covariance of those chosen before."""
 ROUNDS = 20
 """Most rounds of partition and metric in turn."""
-SAMPLE_ROWS = 2_000
-"""Rows that the principal axes are those of, at most."""
+SAME_TO_THE_EYE = 0.02
+"""Difference in the share of neighbours in one zone below which two partitions are told apart by likelihood."""
 BLOCK_BYTES = 64 * 2**20
 """Bytes of differences that are held at once."""
 
@@ -59,16 +62,45 @@ class Metric:
     """A linear map under which Euclidean distance is the learned one; its unit is about one deviation within a zone."""
 
     origin: Float64
-    """What becomes zero: float64 (column,)."""
+    """Series that becomes zero: float64 (time · feature,)."""
     axes: Float64
-    """The map: float64 (column, component)."""
+    """The map: float64 (time · feature, component)."""
+    ridge: Float64
+    """How a series with missing dates is placed: float64 (component, component), see `taxoscape.zones.axes.mapped`."""
 
-    def apply(self, matrix: npt.NDArray[np.floating]) -> Float32:
-        """Return rows in the metric, float32 (row, component), of rows without gaps, float (row, column)."""
-        mapped = np.empty((len(matrix), self.axes.shape[1]), dtype=np.float32)
+    @classmethod
+    def of(cls, axes: Axes, whitening: Float64 | None = None) -> Metric:
+        """Return the metric of a whitening, float64 (axis, component), on axes; None: Euclidean on them."""
+        turn = np.eye(len(axes.variances)) if whitening is None else whitening
+        back = np.linalg.inv(turn)
+        ridge = axes.noise * (back / axes.variances) @ back.T
+        return cls(origin=axes.origin, axes=axes.directions @ turn, ridge=ridge)
+
+    def apply(self, values: npt.NDArray[np.floating], counts: Bool | None = None) -> Float32:
+        """Return series in the metric.
+
+        Parameters
+        ----------
+        values
+            float (row, time, feature); what it holds where ``counts`` is False does not matter.
+        counts
+            bool (row, time): on which dates a row was seen; None: on all.
+
+        Returns
+        -------
+        float32 (row, component); of a row with missing dates what is expected by those that it has.
+        """
+        if counts is not None and not counts.all():
+            return self._expected(values, counts)
+        matrix = values.reshape(len(values), -1)
+        result = np.empty((len(matrix), self.axes.shape[1]), dtype=np.float32)
         for part in row_blocks(len(matrix), 8 * matrix.shape[1], BLOCK_BYTES):
-            mapped[part] = (matrix[part] - self.origin) @ self.axes
-        return mapped
+            result[part] = (matrix[part] - self.origin) @ self.axes
+        return result
+
+    def _expected(self, values: npt.NDArray[np.floating], counts: Bool) -> Float32:
+        found = mapped(values, counts, origin=self.origin, axes=self.axes, ridge=self.ridge)
+        return found.astype(np.float32)
 
 
 def neighbours(grid: Grid, members: Int) -> Int:
@@ -95,13 +127,13 @@ def neighbours(grid: Grid, members: Int) -> Int:
     return kept
 
 
-def neighbour_metric(matrix: Float32, pairs: Int, *, k: int, rng: np.random.Generator) -> Metric:
+def neighbour_metric(values: Float32, counts: Bool, pairs: Int, *, k: int, rng: np.random.Generator) -> Metric:
     """Learn a metric from neighbouring tiles alone.
 
     Parameters
     ----------
-    matrix
-        float32 (row, column), finite.
+    values, counts
+        float32 (row, time, feature) and bool (row, time), True at least once in a row, and finite there.
     pairs
         int64 (pair, 2): rows of tiles that lie side by side, from `neighbours`.
     k
@@ -113,12 +145,13 @@ def neighbour_metric(matrix: Float32, pairs: Int, *, k: int, rng: np.random.Gene
     -----
     Where there are fewer pairs than twice the axes nothing is learned of them, and distances are Euclidean on the axes.
     """
-    space = _Space.of(matrix, pairs, k, rng)
+    space = _Space.of(values, counts, pairs, k, rng)
     return space.metric(None if space.beside is None else space.whitening(space.beside))
 
 
 def learned_partition(
-    matrix: Float32,
+    values: Float32,
+    counts: Bool,
     pairs: Int,
     k: int,
     *,
@@ -131,8 +164,8 @@ def learned_partition(
 
     Parameters
     ----------
-    matrix
-        float32 (row, column), finite.
+    values, counts
+        float32 (row, time, feature) and bool (row, time), True at least once in a row, and finite there.
     pairs
         int64 (pair, 2): rows of tiles that lie side by side, from `neighbours`; there may be none.
     k
@@ -155,14 +188,15 @@ def learned_partition(
     Notes
     -----
     From each start, in turn the metric of the partition and K-means under it, from the centres where they were, until
-    no tile moves. The partition is kept within whose zones the covariance, on the principal axes, has the least
-    determinant: the likelihood of a Gaussian mixture with one covariance, which unlike the error in a learned metric
-    can be compared. Where noise is loud only the start in the metric of neighbours is any good; where neighbours
-    differ much only the other is. Rounds cost O(n · axes²), however long the series are.
+    no tile moves. Where noise is loud only the start in the metric of neighbours is any good; where neighbours differ
+    much only the other is. That partition is kept under which neighbours are most often of one zone; between those that
+    are the same to the eye (`SAME_TO_THE_EYE`), the one within whose zones the covariance on the principal axes has the
+    least determinant: the likelihood of a Gaussian mixture with one covariance, which unlike the error in a learned
+    metric can be compared. Rounds cost O(n · axes²), however long the series are.
     Where a zone dies out, the last partition with all zones stands. Rows of which fewer than ``k`` differ on the axes
-    are partitioned by K-means on all columns at first. Memory: the rows on the axes, a few times.
+    are partitioned by K-means on all columns, gaps filled, at first. Memory: the rows on the axes, a few times.
     """
-    space = _Space.of(matrix, pairs, k, rng)
+    space = _Space.of(values, counts, pairs, k, rng)
     spaces = [space.rows] if space.beside is None else [space.rows, space.rows @ space.whitening(space.beside)]
     begun = []
     for rows in spaces:
@@ -171,13 +205,16 @@ def learned_partition(
     begun += [] if first is None else [first]
     complete = [labels for labels in begun if labels.min() >= 0 and len(np.unique(labels)) == k]
     if not complete:  # rows that are alike on the axes, but not beyond them
+        matrix, _ = whole_rows(values, counts)
         complete = [_all_filled(matrix, fit(matrix, k, None, 0).labels, k)]
     settled = [space.settled(labels, k) for labels in complete]
-    labels = min(settled, key=lambda labels: space.log_volume(labels, k))
+    together = [float((labels[pairs[:, 0]] == labels[pairs[:, 1]]).mean()) if len(pairs) else 0.0 for labels in settled]
+    alike = [labels for labels, share in zip(settled, together, strict=True) if share > max(together) - SAME_TO_THE_EYE]
+    labels = min(alike, key=lambda labels: space.log_volume(labels, k))
     metric = space.metric(space.whitening(space.within(labels, k)))
-    mapped = metric.apply(matrix).astype(np.float64)
-    centres = _means(mapped, labels, k)
-    inertia = float(np.square(mapped - centres[labels]).sum())
+    placed = metric.apply(values, counts).astype(np.float64)
+    centres = _means(placed, labels, k)
+    inertia = float(np.square(placed - centres[labels]).sum())
     return Partition(labels=labels, centres=centres.astype(np.float32), inertia=inertia), metric
 
 
@@ -197,22 +234,22 @@ def in_metric(series: xr.Dataset, zones: xr.Dataset) -> tuple[Float32, Float64] 
     if "metric_axes" not in zones:
         return None
     metric = metric_of(zones)
-    counts = counted(series)
-    matrix, members = whole_rows(series["embedding"].to_numpy(), counts)
-    values = np.full((len(counts), 1, metric.axes.shape[1]), np.nan, dtype=np.float32)
-    values[members, 0] = metric.apply(matrix)
-    return values, metric_centroids(zones)[:, None]
+    values, counts, members = seen_rows(series["embedding"].to_numpy(), counted(series))
+    placed = np.full((series.sizes["tile"], 1, metric.axes.shape[1]), np.nan, dtype=np.float32)
+    placed[members, 0] = metric.apply(values, counts)
+    return placed, metric_centroids(zones)[:, None]
 
 
 def metric_of(zones: xr.Dataset) -> Metric:
     """Return the metric that a partition by the clusterer ``learned`` carries."""
     axes = zones["metric_axes"].to_numpy().astype(np.float64)
     origin = zones["metric_origin"].to_numpy().astype(np.float64)
-    return Metric(origin=origin.ravel(), axes=axes.reshape(-1, axes.shape[-1]))
+    ridge = zones["metric_ridge"].to_numpy().astype(np.float64)
+    return Metric(origin=origin.ravel(), axes=axes.reshape(-1, axes.shape[-1]), ridge=ridge)
 
 
 def metric_centroids(zones: xr.Dataset) -> Float64:
-    """Return the centroids of a partition in its learned metric, gaps filled: float64 (zone, component)."""
+    """Return the centroids of a partition in its learned metric: float64 (zone, component)."""
     return np.asarray(zones["metric_centroids"].to_numpy().astype(np.float64))
 
 
@@ -220,23 +257,20 @@ def metric_centroids(zones: xr.Dataset) -> Float64:
 class _Space:
     """Rows on their first principal axes, and what neighbours tell of them."""
 
-    origin: Float64
-    """Mean row: float64 (column,)."""
-    directions: Float64
-    """float64 (column, axis)."""
+    axes: Axes
+    """The axes."""
     rows: Float64
     """float64 (row, axis)."""
     beside: Float64 | None
     """Covariance of half the difference of neighbours: float64 (axis, axis); None where there are too few."""
 
     @classmethod
-    def of(cls, matrix: Float32, pairs: Int, k: int, rng: np.random.Generator) -> _Space:
-        sample = np.sort(rng.permutation(len(matrix))[:SAMPLE_ROWS])
-        origin, directions = principal_directions(matrix, sample, max(LEAST_AXES, 2 * k))
-        rows = Metric(origin=origin, axes=directions).apply(matrix).astype(np.float64)
+    def of(cls, values: Float32, counts: Bool, pairs: Int, k: int, rng: np.random.Generator) -> _Space:
+        axes = fit_axes(values, counts, max(LEAST_AXES, 2 * k), rng=rng)
+        rows = Metric.of(axes).apply(values, counts).astype(np.float64)
         enough = len(pairs) >= 2 * rows.shape[1] / ALIKE
         beside = covariance_of_alike(rows[pairs[:, 0]] - rows[pairs[:, 1]]) if enough else None
-        return cls(origin=origin, directions=directions, rows=rows, beside=beside)
+        return cls(axes=axes, rows=rows, beside=beside)
 
     def within(self, labels: Int, k: int) -> Float64:
         """Return what varies within zones: by neighbours and by a partition, in equal parts."""
@@ -267,8 +301,7 @@ class _Space:
 
     def metric(self, whitening: Float64 | None) -> Metric:
         """Return the metric of a whitening; Euclidean on the axes where that is None."""
-        axes = self.directions if whitening is None else self.directions @ whitening
-        return Metric(origin=self.origin, axes=axes)
+        return Metric.of(self.axes, whitening)
 
     def _zones(self, labels: Int, k: int) -> Float64:
         """Return the covariance within the zones of a partition."""

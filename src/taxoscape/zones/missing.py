@@ -4,7 +4,8 @@ A tile that is cloudy, or outside the swath, on some dates takes part with the d
 needs whole rows: `two_way_fill` gives them a first, neutral value, and `taxoscape.zones.kmeans` then goes on with what
 was seen alone. What a tile misses is used in no distance. But on a date on which no tile of a zone counts its centroid
 keeps the mean of the filled values, and the distance of a tile of another zone that counts then is taken to that;
-`taxoscape.analysis.centroids` leaves such dates out. A learned metric (`taxoscape.zones.metric`) works on filled rows.
+`taxoscape.analysis.centroids` leaves such dates out. A learned metric (`taxoscape.zones.metric`) places a tile by the
+dates that it has (`taxoscape.zones.axes`).
 """
 
 from __future__ import annotations
@@ -69,12 +70,28 @@ def whole_rows(values: Float32, counts: Bool) -> tuple[Float32, Int]:
     Memory: none where every tile counts on every date (the rows are a view of ``values`` then); else the result, and
     while it is made as much again where tiles are left out and dates are missing.
     """
+    values, counts, members = seen_rows(values, counts)
+    return (values if counts.all() else two_way_fill(values, counts)).reshape(len(members), -1), members
+
+
+def seen_rows(values: Float32, counts: Bool) -> tuple[Float32, Bool, Int]:
+    """Return values and counts of the tiles that count on any date, and which these are: int64 (row,).
+
+    Raises
+    ------
+    InputError
+        Where no tile counts on any date.
+
+    Notes
+    -----
+    Views where every tile counts on a date.
+    """
     members = np.flatnonzero(counts.any(axis=1))
     if not len(members):
         raise InputError("no tile counts on any date, so there is nothing to cluster: lower --min-valid")
     if len(members) < len(values):
         values, counts = values[members], counts[members]
-    return (values if counts.all() else two_way_fill(values, counts)).reshape(len(members), -1), members
+    return values, counts, members
 
 
 def two_way_fill(values: Float32, counts: Bool) -> Float32:
