@@ -137,11 +137,15 @@ class SettledRefinement:
     """Share of each zone's tiles that the triplets are drawn from."""
     blend: float
     """Share of the refined weights in those of f^c."""
+    rounds: int
+    """Most rounds."""
+    accept: bool
+    """Whether a round must hold."""
 
 
 USUAL_REFINEMENT = {
-    "contrastive": SettledRefinement(epochs=3, learning_rate=2e-3, core_share=0.7, blend=0.5),
-    "triplet": SettledRefinement(epochs=5, learning_rate=1e-3, core_share=1.0, blend=1.0),
+    "contrastive": SettledRefinement(epochs=3, learning_rate=2e-3, core_share=0.7, blend=0.5, rounds=3, accept=True),
+    "triplet": SettledRefinement(epochs=5, learning_rate=1e-3, core_share=1.0, blend=1.0, rounds=1, accept=False),
 }
 """By the loss of the first training; that of the paper is refined as in the paper (METHOD step 6)."""
 
@@ -164,6 +168,12 @@ class RefineSettings:
     with the paper's loss."""
     blend: Share | None = None
     """Share of the refined weights in those of f^c, the rest being f^g's; None: 0.5, or 1 with the paper's loss."""
+    rounds: Positive | None = None
+    """Most rounds of zones that teach the embedding and an embedding that makes zones; they end earlier where the zones
+    come to rest. None: 3, or 1 with the paper's loss."""
+    accept: bool | None = None
+    """Whether a round is kept only where neighbouring tiles stay together (`taxoscape.zones.rounds`). None: yes, or no
+    with the paper's loss."""
 
     def after(self, first: EncoderSettings) -> SettledRefinement:
         """Return these settings with what is None as it is usual after the ``first`` training."""
@@ -253,6 +263,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "zones": {"clusterer": "kmeans"},
         "refine": {
             "triplets_per_date": PAPER_PER_DATE, "epochs": 5, "learning_rate": 1e-3, "core_share": 1.0, "blend": 1.0,
+            "rounds": 1, "accept": False,
         },
     },
 }  # fmt: skip

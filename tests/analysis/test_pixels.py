@@ -10,11 +10,11 @@ from sklearn.metrics import adjusted_rand_score
 
 from taxoscape.analysis import pixels
 from taxoscape.analysis.pixels import PixelRows, majority, pixel_zones
-from taxoscape.analysis.quality import stability
 from taxoscape.contracts import spatial_ref
 from taxoscape.errors import InputError
 from taxoscape.grid import Grid, Lattice
 from taxoscape.testing.strategies import cubes
+from taxoscape.zones.resampling import stability
 from tests.builders import wkt
 from tests.embedding.cubes import a_cube, noise
 

@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
-QUICK = ["--tile-size", "20", "--zones", "3", "--triplets", "150", "--epochs", "1", "--threads", "1", "--quiet"]
-"""Options of a run that takes seconds."""
+QUICK = [
+    "--tile-size", "20", "--zones", "3", "--triplets", "150", "--epochs", "1", "--rounds", "1", "--no-accept",
+    "--threads", "1", "--quiet",
+]  # fmt: skip
+"""Options of a run that takes seconds, and is refined whatever that is worth."""
 
 
 @pytest.fixture(scope="session")

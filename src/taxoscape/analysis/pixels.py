@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from taxoscape.analysis.quality import STABILITY_TILES, stability_of_rows
 from taxoscape.areas import cell_areas_km2
 from taxoscape.embedding.tiles import TileReader
 from taxoscape.errors import InputError
 from taxoscape.grid import Grid, Lattice
 from taxoscape.progress import Track, silent
+from taxoscape.zones import resampling
 from taxoscape.zones.missing import whole_rows
 from taxoscape.zones.numbering import label_dtype, number_by_size
 from taxoscape.zones.streaming import MAX_PASSES, SAMPLE_ROWS, Stopped, sample_rows, stream_kmeans
@@ -66,7 +66,7 @@ class PixelZones:
     scaled pixel values, so it compares with no other tile size or encoder."""
     stability_ari: float
     """How much partitions of random halves of the clustered tiles agree, on a sample of them
-    (`taxoscape.analysis.quality.stability_of_rows`); NaN where there are too few."""
+    (`taxoscape.zones.resampling.stability_of_rows`); NaN where there are too few."""
     stability_tiles: int
     """Size of that sample: as many tiles as elsewhere where they fit into `STABILITY_BYTES`."""
     stability_seconds: float
@@ -167,9 +167,9 @@ def pixel_zones(
 def _stability(rows: PixelRows, k: int, rng: int | np.random.Generator, track: Track) -> tuple[float, int]:
     """Return the stability of partitions of a sample of the tiles, and how many these are."""
     seed = int(rng.integers(2**31)) if isinstance(rng, np.random.Generator) else rng
-    values, seen = sample_rows(rows, STABILITY_TILES, most_bytes=STABILITY_BYTES, rng=np.random.default_rng([seed, 1]))
+    values, seen = sample_rows(rows, resampling.TILES, most_bytes=STABILITY_BYTES, rng=np.random.default_rng([seed, 1]))
     matrix, _ = whole_rows(values.reshape(*seen.shape, -1), seen)
-    return stability_of_rows(matrix, k, rng=seed, track=track), len(matrix)
+    return resampling.stability_of_rows(matrix, k, rng=seed, track=track), len(matrix)
 
 
 def majority(labels: Labels, small: Grid, grid: Grid) -> Labels:

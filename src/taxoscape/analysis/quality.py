@@ -17,10 +17,9 @@ from taxoscape.analysis.silhouette import silhouettes
 from taxoscape.contracts import check_series, check_zones
 from taxoscape.progress import Track, silent
 from taxoscape.zones.confidence import confidence
-from taxoscape.zones.evidence import mean_agreement
-from taxoscape.zones.metric import in_metric, metric_of
-from taxoscape.zones.missing import counted, row_blocks, whole_rows
-from taxoscape.zones.starts import STARTS, best_of_starts, principal_axes
+from taxoscape.zones.metric import in_metric
+from taxoscape.zones.missing import row_blocks
+from taxoscape.zones.resampling import stability
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
 
 BLOCK_BYTES = 64 * 2**20
 """Bytes of differences to a centre that are held at once."""
-STABILITY_TILES = 5_000
-STABILITY_DRAWS = 5
-STABILITY_AXES_TILES = 1_000
 METRICS: tuple[Metric, ...] = ("flat", "sumnorm")
 
 
@@ -71,7 +67,7 @@ def quality(series: xr.Dataset, zones: xr.Dataset, *, rng: int = 0, track: Track
     ``map_…``
         See `map_quality`.
     ``stability_ari``
-        See `stability`.
+        See `taxoscape.zones.resampling.stability`.
 
     Notes
     -----
@@ -230,56 +226,6 @@ def patches(labels: Int) -> npt.NDArray[np.int64]:
     from scipy.ndimage import label
 
     return np.array([label(labels == zone)[1] for zone in range(1, int(labels.max(initial=0)) + 1)], dtype=np.int64)
-
-
-def stability(series: xr.Dataset, zones: xr.Dataset, *, rng: int = 0, track: Track = silent) -> float:
-    """Return how much partitions of random halves of the region agree: mean adjusted Rand index over pairs.
-
-    Five times K-means, best of ten starts, is fitted to a random half of the tiles (at most 5 000 tiles in all) and
-    gives every tile the zone of its nearest centre; the partitions are compared pair by pair. 1: always the same zones,
-    0: chance. NaN with fewer than two zones or too few tiles. Under plain K-means missing dates are filled
-    (`taxoscape.zones.missing.two_way_fill`). The metric of a partition that has learned one is kept as it is,
-    so that what is told is how stable its zones are under that metric.
-
-    Notes
-    -----
-    The ``bootstrap_ari`` of `taxoscape.analysis.sweep` differs: eight bootstrap samples in the place of halves. Starts
-    are made on the first principal axes of 1 000 tiles and the best is carried on over all columns
-    (`taxoscape.zones.starts`). Memory: three copies of the series taken and
-    `taxoscape.analysis.distances.BUDGET_BYTES` at most. Time on one core: about 2 s for 11 881 tiles, 3 dates and 512
-    features in 12 zones.
-    """
-    k = zones.sizes["zone"]
-    chosen = _sample(np.flatnonzero(zones["labels"].to_numpy()), STABILITY_TILES, rng)
-    if k < 2 or len(chosen) < 4 * k:
-        return float("nan")
-    values, counts = series["embedding"].isel(tile=chosen).to_numpy(), counted(series.isel(tile=chosen))
-    if "metric_axes" in zones:
-        matrix = metric_of(zones).apply(values, counts)
-    else:
-        matrix, _ = whole_rows(values, counts)
-    return stability_of_rows(matrix, k, rng=rng, track=track)
-
-
-def stability_of_rows(matrix: npt.NDArray[np.float32], k: int, *, rng: int = 0, track: Track = silent) -> float:
-    """Return the `stability` of rows without gaps, float32 (row, column), in ``k`` zones; NaN as there."""
-    if k < 2 or len(matrix) < 4 * k:
-        return float("nan")
-    generator = np.random.default_rng(rng)
-    _, first_axes = principal_axes(matrix, np.sort(generator.permutation(len(matrix))[:STABILITY_AXES_TILES]))
-    found = []
-    for _ in track(range(STABILITY_DRAWS), "stability", STABILITY_DRAWS):
-        half = generator.permutation(len(matrix))[: len(matrix) // 2]
-        seeds = generator.integers(0, 2**31, size=STARTS)
-        centres = best_of_starts(matrix[half], first_axes[half], k, seeds).centres
-        found.append(pairwise(matrix[:, None], centres[:, None], metric="flat").argmin(axis=1))
-    return mean_agreement(found)[0]
-
-
-def _sample(candidates: npt.NDArray[np.int64], most: int, rng: int) -> npt.NDArray[np.int64]:
-    if len(candidates) <= most:
-        return candidates
-    return np.sort(np.random.default_rng(rng).choice(candidates, most, replace=False))
 
 
 def _centres(values: npt.NDArray[np.floating], placed: Int, zone: Int, k: int) -> Float64:

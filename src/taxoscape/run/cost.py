@@ -34,9 +34,11 @@ class NetworkCost:
     train: float
     """Operations of the training on geography; 0 where an encoder is taken."""
     refine: float
-    """Operations of the training on zones; 0 without refinement."""
+    """Operations of the training on zones in all rounds; 0 without refinement."""
     encode: float
-    """Operations of encoding every tile on every date, under f^g and, where it is refined, under f^c."""
+    """Operations of encoding every tile on every date, under f^g and, where it is refined, once a round under f^c."""
+    encodings: int
+    """How often every tile is encoded, at most."""
     train_rate: float
     """Operations a second of a training step on this machine."""
     encode_rate: float
@@ -85,13 +87,16 @@ def cost_of_network(settings: Settings, *, n_tiles: int, n_times: int, n_bands: 
         return _without_training(settings, n_tiles=n_tiles, n_times=n_times, n_bands=n_bands)
     tile = operations(settings, tile_px=settings.grid.tile_size, n_bands=n_bands)
     per_triplet = (3 if encoder.loss == "triplet" else 2) * BACK_AND_FORTH * tile
-    again = refine.per_date(n_times, encoder) * n_times * refine.after(encoder).epochs if refine.refine else 0
+    settled = refine.after(encoder)
+    rounds = settled.rounds if refine.refine else 0
+    again = rounds * refine.per_date(n_times, encoder) * n_times * settled.epochs
     train_rate, encode_rate = _rates(settings, n_bands)
     return NetworkCost(
         tile=tile,
         train=encoder.triplets * encoder.epochs * per_triplet if encoder.encoder == TRAINED else 0.0,
         refine=again * per_triplet,
-        encode=n_tiles * n_times * tile * (2 if refine.refine else 1),
+        encode=n_tiles * n_times * tile * (1 + rounds),
+        encodings=1 + rounds,
         train_rate=train_rate,
         encode_rate=encode_rate,
     )
@@ -143,8 +148,9 @@ def _without_training(settings: Settings, *, n_tiles: int, n_times: int, n_bands
         tile = 2.0 * settings.encoder.filters * n_bands * edge**2 * ((size - edge) // step + 1) ** 2
     rate = n * tile / seconds
     return NetworkCost(
-        tile=tile, train=0.0, refine=0.0, encode=n_tiles * n_times * tile, train_rate=rate, encode_rate=rate
-    )
+        tile=tile, train=0.0, refine=0.0, encode=n_tiles * n_times * tile, encodings=1,
+        train_rate=rate, encode_rate=rate,
+    )  # fmt: skip
 
 
 def announce(settings: Settings, *, n_tiles: int, n_times: int, n_bands: int) -> str:

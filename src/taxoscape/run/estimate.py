@@ -64,12 +64,12 @@ def _seconds(plans: Plans, n_tiles: int, settings: Settings, cost: NetworkCost) 
     rounds_of_axes = n_tiles * LEAST_AXES * zones * settings.zones.starts * 80
     own = (2 * flat * LEAST_AXES + rounds_of_axes) / 2e9 if learned else kmeans
     refines = settings.refine.refine and settings.encoder.encoder not in TRAINING_FREE
-    rounds = 2 if refines else 1
+    once = cost.encode_seconds / cost.encodings
     swept = n_tiles * LEAST_AXES if learned else flat
     sweep = 14 * 5 * 20 * swept * 16 / 2e9 if settings.analysis.evidence or settings.zones.zones == "auto" else 0
-    result = {"train": cost.train_seconds, "encode": cost.encode_seconds / rounds, "cluster": own}
+    result = {"train": cost.train_seconds, "encode": once, "cluster": own}
     if refines:
-        result["refine"] = cost.refine_seconds + cost.encode_seconds / rounds + own
+        result["refine"] = cost.refine_seconds + (cost.encodings - 1) * (once + own)
     if settings.analysis.baselines:
         result["baselines"] = 6 * kmeans + _tilenet_seconds(settings, n_tiles, times, bands)
     return {**result, "analyse": sweep + 30}
@@ -96,7 +96,8 @@ def _bytes(plans: Plans, grid: Grid, settings: Settings) -> tuple[int, int]:
     series = grid.n_tiles * times * vector_length(settings, bands) * 4
     batch = settings.encoder.batch_size * 3 * bands * grid.tile_size**2 * 4 * 60
     memory = LIBRARIES_BYTES + (cube if cube <= MEMORY else MEMORY // 4) + batch + 4 * series
-    return memory, cube + series * (2 if settings.refine.refine else 1)
+    rounds = settings.refine.after(settings.encoder).rounds if settings.refine.refine else 0
+    return memory, cube + series * (1 + rounds)
 
 
 def _size(count: int) -> str:

@@ -111,6 +111,19 @@ OPTIONS: tuple[Option, ...] = (
         help="Train on with the zones as neighbourhoods. [default: refine]",
     ),
     Option(
+        flag="--rounds",
+        setting="refine.rounds",
+        kind="integer",
+        metavar="N",
+        help="Most rounds of that; they end where the zones come to rest. [default: 3]",
+    ),
+    Option(
+        flag="--accept/--no-accept",
+        setting="refine.accept",
+        kind="switch",
+        help="Keep a round only where neighbouring tiles stay together. [default: accept]",
+    ),
+    Option(
         flag="--baselines/--no-baselines",
         setting="analysis.baselines",
         kind="switch",

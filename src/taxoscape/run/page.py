@@ -258,9 +258,13 @@ def _truth_note(scores: Scores, metrics: Mapping[str, Any]) -> str:
 def _notes(drawing: Drawing, markers: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, Any]) -> list[str]:
     reading = drawing.reading
     notes = []
-    moved, left_out = (markers["refine"].get("notes", {}).get(name) for name in ("moved_share", "left_out"))
+    told = markers["refine"].get("notes", {})
+    moved, left_out, rounds = told.get("moved_share"), told.get("left_out"), told.get("rounds", [])
     if moved is not None:
-        notes.append(f"Refinement moved {moved:.1%} of the tiles to another zone.")
+        several = f" in {told['kept']} rounds" if told.get("kept", 1) > 1 else ""
+        notes.append(f"Refinement moved {moved:.1%} of the tiles to another zone{several}.")
+        if rounds and rounds[-1]["reason"]:
+            notes.append(f"Refinement ended there, since {rounds[-1]['reason']}.")
     if left_out and left_out != "as asked":
         notes.append(f"Refinement was left out: {left_out}.")
     regions = [region.grid.n_tiles for region in drawing.regions]

@@ -76,11 +76,11 @@ STAGES: tuple[Stage, ...] = (
         also=("run.seed", "zones.clusterer"),
         outputs=("evidence.zarr",),
         with_stage="analyse",
-        version=2,
+        version=3,
     ),
     Stage(
         name="cluster", needs=("encode",), own=("zones",), also=("run.seed",), outputs=("partition_geographic.zarr",),
-        version=2,
+        version=3,
     ),
     Stage(
         name="refine",
@@ -88,7 +88,7 @@ STAGES: tuple[Stage, ...] = (
         own=("refine",),
         also=("run.seed", "encoder", "zones.starts"),
         outputs=("encoder.safetensors", "series.zarr", "partition.zarr"),
-        version=4,
+        version=5,
     ),
     Stage(
         name="baselines",

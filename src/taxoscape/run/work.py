@@ -26,10 +26,11 @@ from taxoscape.run.evidence import read_evidence, weigh_numbers
 from taxoscape.run.findings import analyse
 from taxoscape.run.folder import describe
 from taxoscape.run.outcome import Context, Outcome
+from taxoscape.run.refinement import refine
 from taxoscape.run.regions import CUBES, ONLY, plan_all, write_cubes
 from taxoscape.run.request import ENCODERS, read_regions, read_run
 from taxoscape.run.results import open_cube, open_encoder
-from taxoscape.run.store import read_dataset, read_series, write_dataset
+from taxoscape.run.store import read_series, write_dataset
 from taxoscape.zones.clustering import cluster
 
 if TYPE_CHECKING:
@@ -179,69 +180,6 @@ def _wanted(context: Context) -> int | Literal["auto"] | Evidence:
     """Return the number of zones asked for, or the evidence by which it is chosen."""
     wanted = context.settings.zones.zones
     return (read_evidence(context.folder) or wanted) if wanted == "auto" else wanted
-
-
-def refine(context: Context) -> Outcome:
-    """Train f^c with the zones as neighbourhoods, encode and cluster again: P^c. Nothing with ``--no-refine``."""
-    from taxoscape.embedding.encoder import load_encoder
-    from taxoscape.embedding.tiles import TileReader
-    from taxoscape.run.resume import encode_to_end, move
-    from taxoscape.zones.refine import cluster_again
-
-    folder, settings, track = context.folder, context.settings, context.track
-    zones = read_dataset(folder / "partition_geographic.zarr")
-    first = open_encoder(folder, settings, geographic=True)
-    reason = _nothing_to_refine(first, zones, settings)
-    if reason:
-        return Outcome(outputs=(), summary=f"left out: {reason}", notes={"left_out": reason})
-    cube, min_valid, device = open_cube(folder), settings.grid.min_valid, settings.run.device
-    reader = TileReader(cube, first.tile_size)
-    unfinished, unmoved = context.work / "encoder.safetensors", context.work / "series.zarr"
-    if not unfinished.exists():
-        _train_on_zones(context, first, zones, reader).save(unfinished)
-    encoder = load_encoder(unfinished, device=device)
-    encode_to_end(reader, cube, encoder, grid_of(zones), unmoved, min_valid=min_valid, track=track)
-    refined = cluster_again(
-        read_series(unmoved), zones, starts=settings.zones.starts, rng=settings.run.seed, track=track
-    )
-    write_dataset(folder / "partition.zarr", refined)
-    move(unmoved, folder / "series.zarr")
-    move(unfinished, folder / "encoder.safetensors")
-    placed = zones["labels"].to_numpy() > 0
-    moved = float((refined["labels"].to_numpy() != zones["labels"].to_numpy())[placed].mean())
-    return Outcome(
-        outputs=("encoder.safetensors", "series.zarr", "partition.zarr"),
-        summary=f"{moved:.1%} of the tiles changed their zone",
-        notes={"moved_share": moved},
-    )
-
-
-def _nothing_to_refine(first: Encoder, zones: xr.Dataset, settings: Settings) -> str:
-    """Return why there is no f^c, in words, or "" where there will be one."""
-    from taxoscape.embedding.fit import untrainable
-    from taxoscape.embedding.triplets import nothing_to_refine
-
-    if not settings.refine.refine:
-        return "as asked"
-    return untrainable(first) or nothing_to_refine(zones["labels"].to_numpy(), zones["counts"].to_numpy())
-
-
-def _train_on_zones(context: Context, first: Encoder, zones: xr.Dataset, reader: TileReader) -> Encoder:
-    """Return f^c: f^g trained on with triplets from zones, blended, and judged."""
-    from taxoscape.run.resume import train_to_end
-    from taxoscape.zones.refine import second_training
-
-    settings, device = context.settings, str(context.settings.run.device)
-    training = second_training(first, zones, settings.refine, seed=settings.run.seed)
-    state = train_to_end(
-        lambda state: training.steps(reader, state, device=device),
-        training.n_steps,
-        context.work / "state.safetensors",
-        device=device,
-        track=context.track,
-        label="training on zones",
-    )
-    return training.outcome(state, reader)
 
 
 def publish(context: Context) -> Outcome:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Float32 = npt.NDArray[np.float32]
     Float64 = npt.NDArray[np.float64]
 
-WIDENING = 4.0
+WIDENING = 3.0
 """Variance within zones that is reckoned with, over the one that is found along the line to the next zone."""
 
 

@@ -28,8 +28,7 @@ from taxoscape.embedding.fit import (
 from taxoscape.embedding.tiles import as_reader
 from taxoscape.embedding.training import total_steps, train
 from taxoscape.progress import Track, silent
-from taxoscape.zones.clustering import cluster
-from taxoscape.zones.matching import match_zones
+from taxoscape.zones.rounds import Round, in_rounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +53,8 @@ class Refined:
     """The series under f^c: ``embedding`` float32 (tile, time, feature), ``valid`` float32 (tile, time)."""
     zones: xr.Dataset
     """P^c, the partition under f^c, as `taxoscape.cluster` returns it, numbered like the partition it came from."""
+    rounds: tuple[Round, ...] = ()
+    """What each round did. Where the first was not kept, all above are what they were before: f^g and P^g."""
 
 
 def core_labels(zones: xr.Dataset, share: float) -> npt.NDArray[np.int64]:
@@ -126,8 +127,21 @@ class SecondTraining:
         return judge(trained, reader, seed=self.seed, min_valid=self.min_valid)
 
 
-def second_training(first: Encoder, zones: xr.Dataset, settings: RefineSettings, *, seed: int) -> SecondTraining:
-    """Settle the training on zones and draw its triplets from the core of each zone of P^g.
+def second_training(
+    first: Encoder, zones: xr.Dataset, settings: RefineSettings, *, seed: int, number: int = 1
+) -> SecondTraining:
+    """Settle the training on zones and draw its triplets from the core of each zone.
+
+    Parameters
+    ----------
+    first
+        f^g.
+    zones
+        The partition that stands: P^g in the first round.
+    settings
+        How to refine.
+    seed, number
+        Seed of a run, and number of the round, which draws its own triplets.
 
     Raises
     ------
@@ -136,6 +150,8 @@ def second_training(first: Encoder, zones: xr.Dataset, settings: RefineSettings,
     """
     training = refinement_settings(first, None, settings)
     settled = settings.after(training)
+    if number > 1:
+        seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
     triplets = refinement_triplets(
         check_zones(zones),
         core_labels(zones, settled.core_share),
@@ -154,23 +170,6 @@ def second_training(first: Encoder, zones: xr.Dataset, settings: RefineSettings,
     )
 
 
-def cluster_again(series: xr.Dataset, zones: xr.Dataset, *, starts: int, rng: int, track: Track = silent) -> xr.Dataset:
-    """Return P^c: the series under f^c in as many zones as before, with the numbers of ``zones`` by largest overlap.
-
-    By the clusterer of ``zones``, which are one more start beside ``starts`` random ones.
-    """
-    again = cluster(
-        series,
-        n_clusters=zones.sizes["zone"],
-        starts=starts,
-        rng=rng,
-        clusterer=zones.attrs.get("clusterer", "kmeans"),
-        first_labels=zones["labels"].to_numpy(),
-        track=track,
-    )
-    return match_zones(zones, again)
-
-
 def refine(
     cube: xr.DataArray,
     encoder: Encoder,
@@ -182,7 +181,7 @@ def refine(
     track: Track = silent,
     device: str = "cpu",
 ) -> Refined:
-    """Train the embedding on with neighbourhoods taken from its own zones; encode and cluster again.
+    """Train the embedding on with neighbourhoods taken from its own zones, encode and cluster again; in rounds.
 
     Parameters
     ----------
@@ -193,7 +192,7 @@ def refine(
     zones
         P^g, as `taxoscape.cluster` returns it.
     settings
-        Triplets per date, epochs and step size.
+        Rounds, triplets per date, epochs and step size.
     starts
         Random starts of the clustering.
     rng
@@ -205,7 +204,7 @@ def refine(
 
     Returns
     -------
-    `Refined`: ``encoder``, ``series``, ``zones``.
+    `Refined`: ``encoder``, ``series``, ``zones`` of the last round that was kept, and the ``rounds``.
 
     Warns
     -----
@@ -222,17 +221,28 @@ def refine(
     -----
     Source: METHOD steps 5 and 6. How we differ: the distant tile is the one drawn, from another zone on the same date,
     where the prototype's loader put any tile in its place; triplets are drawn from the core of each zone alone
-    (`core_labels`); and f^c lies half way between f^g and what the training made of it
-    (`taxoscape.embedding.fit.blended`). The preset ``paper`` has neither.
+    (`core_labels`); f^c lies half way between f^g and what the training made of it
+    (`taxoscape.embedding.fit.blended`); and there are several rounds, kept as `taxoscape.zones.rounds` says. The preset
+    ``paper`` has none of these.
     """
     check_cube(cube)
-    grid, seed = check_zones(zones), seed_of(rng)
-    training = second_training(encoder, zones, settings or RefineSettings(), seed=seed)
+    grid, seed, settings = check_zones(zones), seed_of(rng), settings or RefineSettings()
+    settled = settings.after(refinement_settings(encoder, None, settings))
     reader = as_reader(cube, grid.tile_size)
-    steps = training.steps(reader, device=device)
-    (state,) = deque(track(steps, "training on zones", training.n_steps), maxlen=1)
-    refined = training.outcome(state, reader)
-    series = encode(cube, refined, grid=grid, min_valid=training.min_valid, track=track)
-    return Refined(
-        encoder=refined, series=series, zones=cluster_again(series, zones, starts=starts, rng=seed, track=track)
-    )
+    min_valid = float(zones.attrs["min_valid"])
+    made: dict[int, tuple[Encoder, xr.Dataset]] = {}
+
+    def make(number: int, stands: xr.Dataset) -> xr.Dataset:
+        training = second_training(encoder, stands, settings, seed=seed, number=number)
+        steps = training.steps(reader, device=device)
+        (state,) = deque(track(steps, "training on zones", training.n_steps), maxlen=1)
+        refined = training.outcome(state, reader)
+        made.pop(number - 2, None)  # the round before has been kept in its place
+        made[number] = (refined, encode(cube, refined, grid=grid, min_valid=min_valid, track=track))
+        return made[number][1]
+
+    found = in_rounds(zones, make, rounds=settled.rounds, accept=settled.accept, starts=starts, rng=seed, track=track)
+    if not found.kept:
+        made[0] = (encoder, encode(cube, encoder, grid=grid, min_valid=min_valid, track=track))
+    last, series = made[found.kept]
+    return Refined(encoder=last, series=series, zones=found.zones, rounds=found.rounds)
