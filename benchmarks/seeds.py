@@ -135,6 +135,7 @@ def main() -> None:
     given = parser.parse_args()
     if len(set(given.seeds)) < 2:
         parser.error("two seeds at least are compared: --seeds 0 1")
+    now = commit()
     rows = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
     new: list[dict[str, Any]] = []
     if given.folder and not given.table:
@@ -144,7 +145,7 @@ def main() -> None:
     elif not given.table:
         with tempfile.TemporaryDirectory() as folder:
             runs = run_built_in(given.seeds, given.keep or Path(folder))
-            new = [{**compared("built-in", runs, given.seeds), "commit": commit()}]
+            new = [{**compared("built-in", runs, given.seeds), "commit": now}]
     rows = [row for row in rows if row["region"] not in {made["region"] for made in new}] + new
     rows.sort(key=lambda row: list(TITLES).index(row["region"]))
     RESULTS.write_text(json.dumps({"rows": rows}, indent=1) + "\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import taxoscape
+from taxoscape.cli import run_command
 from taxoscape.embedding import encoder, fit
 from taxoscape.testing.region import Region
 from taxoscape.testing.writing import write_region
@@ -83,9 +83,8 @@ def test_the_seed_of_a_run_changes_first_weights_triplets_of_both_trainings_and_
     found = []
     for seed in (0, 1):
         seen.clear()
-        taxoscape.run(
-            tmp_path / "scenes", tmp_path / f"run-{seed}", tile_size=30, zones=3, triplets=100, epochs=1, seed=seed
-        )
+        options = ["--zones", "3", "--no-evidence", "--seed", str(seed), "--out", str(tmp_path / f"run-{seed}"), *TINY]
+        assert run_command(["run", str(tmp_path / "scenes"), *options, "--quiet"]) == 0
         found.append({name: told[0] for name, told in seen.items()})
     assert set(found[0]) == {"build_network", "geographic_triplets", "cluster_triplets", "fit"}
     assert all(found[0][name] != found[1][name] for name in found[0])
