@@ -188,44 +188,54 @@ Make = Callable[[Album, int, dict[str, Any]], Encoder]
 METHODS: dict[str, tuple[str, Make]] = {
     "fast_statistics": ("FastNet, contrastive, statistics beside (the default)",
                         lambda a, s, m: trained(a, s, EncoderSettings(**m))),
-    "fast": ("FastNet, contrastive", lambda a, s, m: trained(a, s, EncoderSettings(statistics=False, **m))),
     "fast_triplet": ("FastNet, the paper's triplet loss", lambda a, s, m: trained(a, s, paper(**m))),
-    "tilenet_triplet": ("TileNet, the paper's triplet loss, {triplets} triplets, {epochs} epoch",
-                        lambda a, s, m: trained(a, s, paper(network="tilenet", n_features=512, **SHORT | m))),
     "rcf": ("Random convolutional features", lambda a, s, _: fixed(a, s, "rcf")),
-    "untrained_tilenet": ("TileNet, untrained", lambda a, s, _: as_begun(a, s, "tilenet")),
     "untrained_fast": ("FastNet, untrained", lambda a, s, _: as_begun(a, s, "fast")),
     "stats": ("Tile means and deviations", lambda a, s, _: fixed(a, s, "stats")),
-    "means": ("Tile means", lambda a, s, _: fixed(a, s, "stats")),
+    "untrained_tilenet": ("TileNet, untrained", lambda a, s, _: as_begun(a, s, "tilenet")),
+    "tilenet_triplet": ("TileNet, the paper's triplet loss, {triplets} triplets, {epochs} epoch",
+                        lambda a, s, m: trained(a, s, paper(network="tilenet", n_features=512, **SHORT | m))),
 }  # fmt: skip
 """Title, and what makes the encoder of an album, a seed and settings other than the default."""
+PARTS = {
+    "fast_statistics": ("fast", "FastNet, contrastive, no statistics beside", EncoderSettings().n_features),
+    "stats": ("means", "Tile means", 3),
+}
+"""What the first so many features of an encoder are, measured on their own."""
+TITLES = {name: title for name, (title, _) in METHODS.items()} | {name: title for name, title, _ in PARTS.values()}
 SHORT = {"triplets": 400, "epochs": 1}
 """Training of TileNet for a processor; the paper's is 100 000 triplets and 50 epochs, on a GPU."""
 
 
-def measure(album: Album, name: str, seed: int, more: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return what an encoder reached; ``more`` are settings of the training other than the default."""
+def measure(album: Album, name: str, seed: int, more: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """Return what an encoder reached, and its part in `PARTS`; ``more`` are settings other than the default."""
     begun = time.monotonic()
     rows = vectors(album, METHODS[name][1](album, seed, more or {}))
-    rows = rows[:, :3] if name == "means" else rows
-    found = {
-        key: accuracy(rows, album.classes, standardised=key == "standardised")
-        for key in ("as_they_are", "standardised")
-    }
-    return {"method": name, "seed": seed, "n_features": rows.shape[1], "seconds": time.monotonic() - begun, **found}
+    seconds, kinds = time.monotonic() - begun, [(name, rows)]
+    if name in PARTS:
+        part, _, length = PARTS[name]
+        kinds.append((part, rows[:, :length]))
+    return [
+        {
+            "method": kind, "seed": seed, "n_features": part.shape[1], "seconds": seconds,
+            "as_they_are": accuracy(part, album.classes, standardised=False),
+            "standardised": accuracy(part, album.classes, standardised=True),
+        }
+        for kind, part in kinds
+    ]  # fmt: skip
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Return mean and deviation over the seeds by encoder as Markdown, the best first."""
     lines = ["| encoder | features | as they are | standardised | seeds | seconds |", "|---|---:|---:|---:|---:|---:|"]
-    by_method = {name: [row for row in rows if row["method"] == name] for name in METHODS}
+    by_method = {name: [row for row in rows if row["method"] == name] for name in TITLES}
     order = [name for name, own in by_method.items() if own]
     order.sort(key=lambda name: -statistics.mean(row["standardised"] for row in by_method[name]))
     for name in order:
         own = by_method[name]
         cells = [spread([row[key] for row in own]) for key in ("as_they_are", "standardised")]
         seconds = statistics.mean(row["seconds"] for row in own)
-        title = METHODS[name][0].format(**SHORT)
+        title = TITLES[name].format(**SHORT)
         lines.append(f"| {title} | {own[0]['n_features']} | {' | '.join(cells)} | {len(own)} | {seconds:.0f} |")
     return "\n".join(lines)
 
@@ -244,13 +254,14 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="measure nothing")
     given = parser.parse_args()
     rows = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
-    wanted = [] if given.table else [(name, seed) for name in given.methods for seed in given.seeds]
+    wanted = [] if given.table else [(name, seed) for seed in given.seeds for name in given.methods]
     now, album = commit(), read_album(PHOTOGRAPHS) if wanted else None
     for name, seed in wanted:
         if album is None or any((row["method"], row["seed"], row["commit"]) == (name, seed, now) for row in rows):
             continue
-        new = {**measure(album, name, seed), "commit": now}
-        rows = [row for row in rows if (row["method"], row["seed"]) != (name, seed)] + [new]
+        new = [{**row, "commit": now} for row in measure(album, name, seed)]
+        made = {row["method"] for row in new}
+        rows = [row for row in rows if row["seed"] != seed or row["method"] not in made] + new
         RESULTS.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
         print(json.dumps(new), flush=True)
     text = table(rows)
