@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import rasterio
 
 HERE = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -111,3 +112,24 @@ def test_a_case_gives_every_method_its_measures(evidence):
     assert found["seconds"] > 0
     assert 0 < found["peak_gib"] < 8
     assert "| Tile means |" in evidence.table([found])
+
+
+def test_under_clouds_the_scenes_have_gaps_and_zones_are_scored_all_the_same(evidence, tmp_path):
+    options = ("--triplets", "100", "--epochs", "1")
+    found = evidence.run_case("clouds", 1, size=300, more=options, baselines=False, keep=tmp_path)
+    missing = []
+    for path in (tmp_path / "clouds-1" / "scenes").glob("*.tif"):
+        with rasterio.open(path) as scene:
+            missing.append(float((scene.read_masks(1) == 0).mean()))
+    assert len(missing) == 8
+    assert 0.1 < sum(missing) / 8 < 0.5
+    assert max(missing) - min(missing) > 0.1
+    methods = {row["name"]: row for row in found["methods"]}
+    assert {"geographic", "refined", "means", "means_tied", "supervised"} <= set(methods)
+    assert "rcf" not in methods
+    assert 0 <= methods["refined"]["nmi"] <= 1
+
+
+def test_clouds_are_no_real_imagery_on_the_front_page(evidence):
+    told = evidence.short([*rows(), {**rows()[0], "case": "clouds"}])
+    assert told == evidence.short(rows())
