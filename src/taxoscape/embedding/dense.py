@@ -61,13 +61,20 @@ def is_dense(network: str, *, tile_size: int, stride: int) -> bool:
     >>> is_dense("fast", tile_size=50, stride=50), is_dense("fast", tile_size=50, stride=25)
     (False, False)
     """
-    return network == "fast" and stride < tile_size and _share(tile_size, stride) < 1
+    return share_of_work(network, tile_size=tile_size, stride=stride) < 1
+
+
+def share_of_work(network: str, *, tile_size: int, stride: int) -> float:
+    """Return the operations of encoding a grid as a share of those tile by tile; 1 where it goes tile by tile."""
+    if network != "fast" or stride >= tile_size:
+        return 1.0
+    widths = (USUAL_BANDS, *FastNet.WIDTHS)
+    return share_of_operations(FastNet.layers_for(tile_size), widths, tile_size=tile_size, stride=stride)
 
 
 def times_whole(network: str, *, tile_size: int, stride: int) -> float:
     """Return the operations of encoding a grid as a multiple of those of tiles side by side on the same ground."""
-    share = _share(tile_size, stride) if is_dense(network, tile_size=tile_size, stride=stride) else 1.0
-    return share * (tile_size / stride) ** 2
+    return share_of_work(network, tile_size=tile_size, stride=stride) * (tile_size / stride) ** 2
 
 
 def total_stride(tile_size: int) -> int:
@@ -98,7 +105,8 @@ def advice(network: str, *, tile_size: int, stride: int) -> str:
     'overlapping tiles of 50 px every 12 px take about 5.2 times as long to encode as tiles side by side'
     """
     total, fits = total_stride(tile_size), stride % total_stride(tile_size) == 0
-    if network != "fast" or stride >= tile_size or (fits and _share(tile_size, stride) <= LITTLE):
+    little = share_of_work(network, tile_size=tile_size, stride=stride) > LITTLE
+    if network != "fast" or stride >= tile_size or (fits and not little):
         return ""
     told = (
         f"overlapping tiles of {tile_size} px every {stride} px take about "
@@ -111,12 +119,6 @@ def advice(network: str, *, tile_size: int, stride: int) -> str:
         f"{told}: they share the more of the network's work where the stride is a multiple of {total} px; --stride "
         f"{fitting} takes {times_whole(network, tile_size=tile_size, stride=fitting):.1f} times as long"
     )
-
-
-def _share(tile_size: int, stride: int) -> float:
-    """Return the operations of overlapping tiles in one pass as a share of those tile by tile."""
-    widths = (USUAL_BANDS, *FastNet.WIDTHS)
-    return share_of_operations(FastNet.layers_for(tile_size), widths, tile_size=tile_size, stride=stride)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
