@@ -187,9 +187,9 @@ def table(rows: list[dict[str, Any]]) -> str:
         whole, fine = means[size, size], means[size, min(stride for own, stride in kinds if own == size)]
         told.append(
             f"Tiles of {size} px every {fine['stride']:.0f} px: of the pixels within a tile of a border "
-            f"{1 - fine['right_near']:.1%} are wrong in the place of {1 - whole['right_near']:.1%}, and borders are off "
-            f"by {fine['off_px']:.1f} px in the place of {whole['off_px']:.1f}, for {fine['times_whole']:.1f} times the "
-            f"encoding (tile by tile: {(size / fine['stride']) ** 2:.0f} times)."
+            f"{1 - fine['right_near']:.1%} are wrong in the place of {1 - whole['right_near']:.1%}, and borders are "
+            f"off by {fine['off_px']:.1f} px in the place of {whole['off_px']:.1f}, for {fine['times_whole']:.1f} "
+            f"times the encoding (tile by tile: {(size / fine['stride']) ** 2:.0f} times)."
         )
     seeds = ", ".join(str(seed) for seed in dict.fromkeys(row["seed"] for row in rows))
     return "\n".join([f"Means over the seeds {seeds}:", "", *lines, "", "\n\n".join(told)])
