@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import gcd
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
@@ -266,9 +267,11 @@ def window_moments(x: Tensor, valid: Tensor, size: int, step: int) -> tuple[Tens
 
 
 def _box_sums(x: Tensor, size: int, step: int) -> Tensor:
-    """Return sums over square windows of (1, channel, y, x), rows first and then columns."""
-    down = nn.functional.avg_pool2d(x, (size, 1), (step, 1), divisor_override=1)
-    return nn.functional.avg_pool2d(down, (1, size), (1, step), divisor_override=1)
+    """Return sums over square windows of (1, channel, y, x): of the blocks that they are made of, then down, across."""
+    edge = gcd(size, step)
+    blocks = nn.functional.avg_pool2d(x, edge, divisor_override=1)
+    down = nn.functional.avg_pool2d(blocks, (size // edge, 1), (step // edge, 1), divisor_override=1)
+    return nn.functional.avg_pool2d(down, (1, size // edge), (1, step // edge), divisor_override=1)
 
 
 def _in_rows(windows: Tensor) -> Tensor:

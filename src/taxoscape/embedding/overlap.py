@@ -157,12 +157,15 @@ def overlapping_moments(network: FastNet, x: Tensor, *, rows: Axis, cols: Axis) 
         following = rows.after(kernel, step), cols.after(kernel, step)
         maps = _layer(convolution, maps, (rows, cols), following)
         rows, cols = following
-    maps = maps[:-1, :-1]
-    mean, square = (
-        cols.sums(rows.sums(part).transpose(0, 1)).transpose(0, 1).flatten(0, 1) / (rows.n * cols.n)
-        for part in (maps, maps.double().square_())
-    )
+    exact = maps[:-1, :-1].double()
+    mean, square = (_means(part, rows, cols) for part in (exact, exact.square()))
     return mean, (square - mean.square()).clamp(min=0)
+
+
+def _means(maps: Tensor, rows: Axis, cols: Axis) -> Tensor:
+    """Return the means over each tile, (row · col of tiles, map), of maps (row position, col position, map)."""
+    sums = cols.sums(rows.sums(maps).transpose(0, 1)).transpose(0, 1)
+    return sums.flatten(0, 1) / (rows.n * cols.n)
 
 
 def _convolutions(network: FastNet) -> list[nn.Conv2d]:
