@@ -177,4 +177,5 @@ def test_encoding_warns_where_tiles_share_little() -> None:
     with pytest.warns(UserWarning, match=r"32 px every 9 px .* --stride 8 takes"):
         series = encode(CUBE, ENCODER, stride=9)
     grid = Grid.over(Lattice.of(CUBE), tile_size=SIZE, stride=9)
+    assert encode(CUBE, ENCODER, grid=grid).equals(series)  # chosen before, so nothing is told
     assert differences(series["embedding"].values, one_by_one(ENCODER, grid)[0]).max() < BOUND

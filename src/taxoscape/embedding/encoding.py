@@ -185,7 +185,8 @@ def encode(
     Warns
     -----
     UserWarning
-        Where overlapping tiles share little of the default network's work, see `dense.advice`.
+        Where overlapping tiles share little of the default network's work, see `dense.advice`; not where ``grid`` is
+        given, whose stride was chosen before.
 
     Raises
     ------
@@ -200,9 +201,9 @@ def encode(
     check_cube(cube)
     if grid is None:
         grid = Grid.over(Lattice.of(cube), tile_size=encoder.tile_size, stride=stride, partial=partial)
-    told = advice(encoder.recipe.network, tile_size=grid.tile_size, stride=grid.stride)
-    if told:
-        warnings.warn(told, stacklevel=2)
+        told = advice(encoder.recipe.network, tile_size=grid.tile_size, stride=grid.stride)
+        if told:
+            warnings.warn(told, stacklevel=2)
     reader = as_reader(cube, encoder.tile_size)
     blocks = blocks_for(encoder, grid, reader.n_times, n_bands=reader.n_bands)
     done = (encode_block(reader, encoder, grid, block, min_valid=min_valid) for block in blocks)
