@@ -9,9 +9,10 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from taxoscape.analysis.agreement import agreement
 from taxoscape.analysis.representatives import representatives
 from taxoscape.errors import InputError
+from taxoscape.grid import Grid
 from tests.analysis.test_dates import gappy, partition
 from tests.analysis.test_distances import naive as naive_distance
-from tests.builders import a_series, blobs
+from tests.builders import a_lattice, a_series, blobs
 from tests.builders import plain_cluster as cluster
 
 
@@ -48,6 +49,21 @@ def test_representatives_are_the_members_nearest_to_their_centroid_under_the_sum
         d = np.linalg.norm(values - centroids[zone], axis=2).sum(axis=1)
         members = [i for i in np.argsort(d, kind="stable") if labels[i] == zone + 1][:3]
         assert found[zone].tolist() == members + [-1] * (3 - len(members))
+
+
+def test_representatives_do_not_overlap_and_the_nearest_come_first():
+    grid = Grid.over(a_lattice(70, 90), tile_size=20, stride=10)
+    values = np.random.default_rng(0).normal(size=(grid.n_tiles, 2, 3))
+    series = a_series(values, grid)
+    zones = cluster(series, n_clusters=1)
+    found = representatives(series, zones, count=40)[0]
+    distance = np.linalg.norm(values - zones["centroids"].to_numpy()[0], axis=2).sum(axis=1)
+    expected: list[int] = []
+    for tile in np.argsort(distance, kind="stable"):
+        apart = [np.abs(grid.corners[tile] - grid.corners[other]).max() >= 20 for other in expected]
+        expected += [int(tile)] if all(apart) else []
+    assert found.tolist() == expected + [-1] * (40 - len(expected))
+    assert 3 < len(expected) < grid.n_tiles / 4
 
 
 @given(st.integers(0, 10_000), st.integers(1, 5), st.integers(1, 4))

@@ -24,17 +24,20 @@ def lattice_of(height: int, width: int, *, row: int = 0, col: int = 0, pixel: fl
     )  # fmt: skip
 
 
-def naive(pixels: np.ndarray, at: tuple[int, int], grid: Grid, min_share: float, nodata: int | None) -> list[int]:
+def naive(
+    pixels: np.ndarray, at: tuple[int, int], grid: Grid, min_share: float, nodata: int | None, cells: bool = False
+) -> list[int]:
     labels = []
-    for row, col in grid.corners.tolist():
+    size = grid.stride if cells else grid.tile_size
+    for row, col in (grid.corners + (grid.tile_size - size) // 2).tolist():
         counts: Counter[int] = Counter()
-        for y in range(row, row + grid.tile_size):
-            for x in range(col, col + grid.tile_size):
+        for y in range(row, row + size):
+            for x in range(col, col + size):
                 i, j = y - at[0], x - at[1]
                 if 0 <= i < pixels.shape[0] and 0 <= j < pixels.shape[1] and pixels[i, j] not in (0, nodata):
                     counts[int(pixels[i, j])] += 1
         best = min(counts, key=lambda label: (-counts[label], label), default=0)
-        labels.append(best if best and counts[best] / grid.tile_size**2 >= min_share else 0)
+        labels.append(best if best and counts[best] / size**2 >= min_share else 0)
     return labels
 
 
@@ -42,17 +45,17 @@ def naive(pixels: np.ndarray, at: tuple[int, int], grid: Grid, min_share: float,
     size=st.integers(1, 5), stride=st.integers(1, 5), partial=st.sampled_from(["drop", "keep"]),
     at=st.tuples(st.integers(-5, 8), st.integers(-5, 8)), shape=st.tuples(st.integers(1, 14), st.integers(1, 14)),
     min_share=st.sampled_from([0.0, 0.25, 0.5, 0.6, 1.0]), nodata=st.sampled_from([None, 2, 255]),
-    seed=st.integers(0, 99),
+    seed=st.integers(0, 99), cells=st.booleans(),
 )  # fmt: skip
 @settings(max_examples=60, deadline=None)
-def test_labels_equal_a_naive_count(size, stride, partial, at, shape, min_share, nodata, seed) -> None:
+def test_labels_equal_a_naive_count(size, stride, partial, at, shape, min_share, nodata, seed, cells) -> None:
     grid = Grid.over(lattice_of(9, 11), tile_size=size, stride=min(size, stride), partial=partial)
     pixels = np.random.default_rng(seed).integers(0, 4, shape).astype("uint8")
     with tempfile.TemporaryDirectory() as folder:
         path = write_tif(Path(folder) / "labels.tif", pixels, at=at, nodata=nodata)
-        labels = read_labels_on_grid(path, grid, min_share=min_share)
+        labels = read_labels_on_grid(path, grid, min_share=min_share, cells=cells)
     assert labels.dtype == np.int32
-    assert labels.tolist() == naive(pixels, at, grid, min_share, nodata)
+    assert labels.tolist() == naive(pixels, at, grid, min_share, nodata, cells)
 
 
 def test_labels_of_half_the_pixel_size_are_laid_on_the_lattice_by_nearest_neighbour(tmp_path: Path, write) -> None:

@@ -96,9 +96,11 @@ def test_partial_tiles_are_kept_where_asked_for_and_strides_overlap() -> None:
     assert kept.sizes["tile"] == 5 * 6
     assert np.isfinite(kept["embedding"].values[-1, 0]).all()
     assert kept["valid"].values[-1, 0] == pytest.approx(0.14)
-    dense, plain = encode(CUBE, ENCODER, stride=5), encode(CUBE, ENCODER)
+    with pytest.warns(UserWarning, match="--stride 6 takes"):
+        dense = encode(CUBE, ENCODER, stride=5)
+    plain = encode(CUBE, ENCODER)
     assert dense.sizes["tile"] == 7 * 10
-    np.testing.assert_array_equal(dense["embedding"].values[0], plain["embedding"].values[0])
+    np.testing.assert_allclose(dense["embedding"].values[0], plain["embedding"].values[0], atol=1e-5)
 
 
 def test_a_cube_without_any_counting_tile_gives_a_series_of_NaN() -> None:

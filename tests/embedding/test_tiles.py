@@ -43,6 +43,20 @@ def test_a_tile_is_the_pixels_of_its_window_and_invalid_outside(
     np.testing.assert_allclose(share, valid.mean(axis=(1, 2)), rtol=1e-6)
 
 
+@given(
+    corner=st.tuples(st.integers(0, 1), st.integers(-12, 45), st.integers(-12, 60)),
+    shape=st.tuples(st.integers(1, 30), st.integers(1, 30)), memory=st.sampled_from([0, 2**30]),
+)  # fmt: skip
+def test_any_window_is_what_a_tile_over_it_has(
+    corner: tuple[int, int, int], shape: tuple[int, int], memory: int
+) -> None:
+    values, valid = TileReader(CUBE, 9, memory=memory).window(*corner, *shape)
+    expected, usable = naive(CUBE, (*corner[1:], corner[0]), max(shape))
+    np.testing.assert_array_equal(valid, usable[: shape[0], : shape[1]])
+    seen = expected[:, : shape[0], : shape[1]]
+    np.testing.assert_array_equal(values, seen if valid.any() else np.zeros_like(seen))
+
+
 def test_a_cube_that_stays_on_disk_gives_the_same_tiles_as_in_memory(tmp_path: Path) -> None:
     CUBE.assign_coords(band=[1, 2]).rename("cube").reset_coords("valid").to_zarr(
         tmp_path / "cube.zarr", consolidated=False

@@ -53,6 +53,21 @@ def test_what_is_left_out_costs_nothing(rates):
     assert (found.refine, found.encode) == (0, 10 * 2 * found.tile)
 
 
+def test_overlapping_tiles_cost_the_share_of_one_pass_and_of_tilenet_each_its_whole(rates):
+    plain, dense = (
+        cost_of_network(resolve({"grid": grid}), n_tiles=100, n_times=2, n_bands=3)
+        for grid in ({"tile_size": 64}, {"tile_size": 64, "stride": 16})
+    )
+    assert dense.encode == pytest.approx(0.176 * plain.encode, rel=0.01)
+    assert dense.train == plain.train
+    assert dense.encode_seconds == pytest.approx(0.176 / cost.ONE_PASS_RATE * plain.encode_seconds, rel=0.01)
+    plain, dense = (
+        cost_of_network(resolve({"grid": grid}, "paper"), n_tiles=100, n_times=2, n_bands=3)
+        for grid in ({"tile_size": 64}, {"tile_size": 64, "stride": 16})
+    )
+    assert dense.encode == plain.encode
+
+
 def test_the_paper_prints_its_cost_on_one_line_with_the_way_out(rates):
     line = announce(resolve({}, "paper"), n_tiles=44_000, n_times=20, n_bands=3)
     assert "training 5.4e17 operations, about 209 days" in line

@@ -28,6 +28,7 @@ def encoder(cube):
     return tx.train_encoder(cube, tile_size=10, settings=QUICK, rng=0)
 
 
+@pytest.mark.filterwarnings("ignore:overlapping tiles")
 @pytest.mark.parametrize("how", [{}, {"partial": "keep"}, {"stride": 5}])
 def test_the_refined_series_lie_on_the_grid_of_the_zones(how, cube, encoder):
     series = tx.encode(cube[:, :, :, :126], encoder, **how)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import xarray as xr
 
+    from taxoscape.grid import Grid
+
 
 def representatives(series: xr.Dataset, zones: xr.Dataset, *, count: int = 3) -> npt.NDArray[np.int64]:
     """Return the tiles of each zone whose series are nearest to its centroid.
@@ -31,9 +33,9 @@ def representatives(series: xr.Dataset, zones: xr.Dataset, *, count: int = 3) ->
     Returns
     -------
     int64 (zone, count), tile indices, nearest first; −1 where a zone has fewer tiles. Tiles that count on more dates
-    come first: a distance over few dates says little.
+    come first: a distance over few dates says little. Tiles that overlap one that comes before them are passed over.
     """
-    check_series(series)
+    grid = check_series(series)
     check_zones(zones)
     labels, counts = zones["labels"].to_numpy(), zones["counts"].to_numpy()
     learned = in_metric(series, zones)
@@ -45,6 +47,19 @@ def representatives(series: xr.Dataset, zones: xr.Dataset, *, count: int = 3) ->
         distance = pairwise(values, centroid[None], metric="sumnorm")[:, 0]
         dates = counts[members].sum(axis=1)
         enough = dates >= ENOUGH_DATES * dates.max(initial=0)
-        nearest = members[np.lexsort((distance, ~enough))][:count]
+        nearest = _apart(members[np.lexsort((distance, ~enough))], grid, count)
         result[zone, : len(nearest)] = nearest
     return result
+
+
+def _apart(tiles: npt.NDArray[np.int64], grid: Grid, count: int) -> list[int]:
+    """Return the first tiles, ``count`` or fewer, of which none overlaps one before it."""
+    if grid.stride >= grid.tile_size:
+        return [int(tile) for tile in tiles[:count]]
+    corners, chosen = grid.corners[tiles], list[int]()
+    left = np.arange(len(tiles))
+    while len(left) and len(chosen) < count:
+        chosen.append(int(tiles[left[0]]))
+        beyond = np.abs(corners[left] - corners[left[0]]) >= grid.tile_size
+        left = left[beyond.any(axis=1)]
+    return chosen

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
-def read_labels_on_grid(path: str | Path, grid: Grid, *, min_share: float = 0.5) -> npt.NDArray[np.int32]:
-    """Read the majority label of each tile.
+def read_labels_on_grid(
+    path: str | Path, grid: Grid, *, min_share: float = 0.5, cells: bool = False
+) -> npt.NDArray[np.int32]:
+    """Read the majority label of each tile, or of its cell.
 
     Parameters
     ----------
@@ -33,12 +35,15 @@ def read_labels_on_grid(path: str | Path, grid: Grid, *, min_share: float = 0.5)
         The tiles.
     min_share
         Share of all pixels of a tile, labelled or not, that its majority label must hold, 0…1.
+    cells
+        Whether to look at the cell of each tile, the part of the map that it stands for, in the place of the tile,
+        whose pixels its zone is told by. They differ where tiles overlap.
 
     Returns
     -------
     ndarray
         int32 (tile,): the label that most pixels of the tile hold (the lowest of equals), 0 where it holds less than
-        ``min_share`` of them. The whole tile is looked at, not only its cell.
+        ``min_share`` of them.
 
     Raises
     ------
@@ -57,16 +62,16 @@ def read_labels_on_grid(path: str | Path, grid: Grid, *, min_share: float = 0.5)
     file = Path(path)
     header = read_header(file)
     _check(header)
-    corners = grid.corners.astype(np.int64)
+    size = grid.stride if cells else grid.tile_size
+    corners = grid.corners.astype(np.int64) + (grid.tile_size - size) // 2
     labels = np.zeros(grid.n_tiles, np.int32)
-    area = grid.tile_size**2
     first_col, last_col = int(corners[0, 1]), int(corners[-1, 1])
-    with _on_lattice(header, grid.lattice, corners, grid.tile_size) as (source, origin):
+    with _on_lattice(header, grid.lattice, corners, size) as (source, origin):
         for row in range(grid.n_rows):
             tiles = slice(row * grid.n_cols, (row + 1) * grid.n_cols)
-            strip = Box(int(corners[tiles.start, 0]), first_col, grid.tile_size, last_col - first_col + grid.tile_size)
+            strip = Box(int(corners[tiles.start, 0]), first_col, size, last_col - first_col + size)
             pixels = _read(source, strip.relative_to(origin), header)
-            labels[tiles] = _majority(pixels, corners[tiles, 1] - first_col, least=min_share * area)
+            labels[tiles] = _majority(pixels, corners[tiles, 1] - first_col, least=min_share * size**2)
     return labels
 
 

@@ -175,13 +175,27 @@ class Encoder:
     def _vectors(self, tiles: torch.Tensor, usable: torch.Tensor) -> torch.Tensor:
         """Return float32 (n, feature) of tiles (n, band, y, x) as the network sees them; ``usable`` (n, 1, y, x)."""
         wants_mask = bool(getattr(self.network, "wants_mask", False))
-        vectors: torch.Tensor = (self.network(tiles, usable) if wants_mask else self.network(tiles)).float()
+        features: torch.Tensor = self.network(tiles, usable) if wants_mask else self.network(tiles)
+        return self.completed(features, TileStatistics()(tiles, usable) if self.recipe.weights else None)
+
+    def completed(self, features: torch.Tensor, statistics: torch.Tensor | None) -> torch.Tensor:
+        """Return the vectors of tiles, float32 (n, feature), of what the network makes of them and their statistics.
+
+        Parameters
+        ----------
+        features
+            (n, `Recipe.n_features`).
+        statistics
+            Means, then deviations of the bands, (n, 2 · band), as `fixed.TileStatistics` makes them; None where the
+            encoder carries none.
+        """
+        vectors = features.float()
         if self.recipe.normalised:
             vectors = nn.functional.normalize(vectors, dim=1)
-        if self.recipe.weights:
+        if statistics is not None:
             lengths = torch.tensor((self.recipe.n_features, len(self.bands), len(self.bands)))
             factors = torch.repeat_interleave(torch.tensor(self.recipe.weights), lengths)
-            vectors = torch.cat([vectors, TileStatistics()(tiles, usable)], dim=1) * factors.to(tiles.device)
+            vectors = torch.cat([vectors, statistics], dim=1) * factors.to(vectors.device)
         return vectors
 
     def to_bytes(self) -> bytes:

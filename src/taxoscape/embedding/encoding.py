@@ -1,13 +1,15 @@
 """Tiles to series: every tile of a grid, on every date, through an encoder.
 
 The work is planned as blocks, contiguous ranges of tiles with all their dates, that a runner may do in any order, skip
-when they are done, and write one by one. A block's result does not depend on the plan. A tile that does not count on a
-date is not sent through the network.
+when they are done, and write one by one. A block's result does not depend on the plan. Tiles go through the network one
+by one, or, where they overlap and the network is the default one, all together (`taxoscape.embedding.dense`). A tile
+that does not count on a date has no vector, and is not sent through the network alone.
 """
 
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -15,6 +17,7 @@ import numpy as np
 import xarray as xr
 
 from taxoscape.contracts import SERIES_DIMS, check_cube, tile_coordinates
+from taxoscape.embedding.dense import Sheets, advice, encode_tiles, is_dense
 from taxoscape.embedding.encoder import BATCH, GPU_BATCH, Encoder
 from taxoscape.embedding.feed import ahead
 from taxoscape.embedding.tiles import TileReader, as_reader
@@ -74,6 +77,29 @@ def plan_blocks(grid: Grid, n_times: int, *, n_bands: int = 1, block_bytes: int 
     return [Block(start, stop) for start, stop in zip(edges, [*edges[1:], grid.n_tiles], strict=True)]
 
 
+def blocks_for(
+    encoder: Encoder, grid: Grid, n_times: int, *, n_bands: int = 1, block_bytes: int = BLOCK_BYTES
+) -> list[Block]:
+    """Cut a grid into the blocks in which an encoder makes its series at the least cost.
+
+    Parameters
+    ----------
+    encoder
+        What turns tiles into vectors.
+    grid, n_times, n_bands, block_bytes
+        As `plan_blocks`; where tiles are encoded in one pass, a block is a row of sheets instead.
+
+    Returns
+    -------
+    list of Block
+        In order, without gaps or overlaps.
+    """
+    if not is_dense(encoder.recipe.network, tile_size=grid.tile_size, stride=grid.stride):
+        return plan_blocks(grid, n_times, n_bands=n_bands, block_bytes=block_bytes)
+    step = Sheets.over(grid, n_times=n_times, n_features=encoder.n_features).rows * grid.n_cols
+    return [Block(start, min(start + step, grid.n_tiles)) for start in range(0, grid.n_tiles, step)]
+
+
 def encode_block(
     cube: xr.DataArray | TileReader, encoder: Encoder, grid: Grid, block: Block, *, min_valid: float = 0.5
 ) -> tuple[Float32, Float32]:
@@ -104,6 +130,8 @@ def encode_block(
     """
     reader = as_reader(cube, encoder.tile_size)
     _check_fit(reader, encoder, grid)
+    if is_dense(encoder.recipe.network, tile_size=grid.tile_size, stride=grid.stride):
+        return encode_tiles(reader, encoder, grid, block.start, block.stop, min_valid=min_valid)
     places = np.repeat(grid.corners[block.start : block.stop], reader.n_times, axis=0)
     times = np.tile(np.arange(reader.n_times, dtype=np.int32), len(block))
     corners = np.column_stack([places, times])  # (tile · time, 3)
@@ -154,6 +182,12 @@ def encode(
         ``embedding`` float32 (tile, time, feature), NaN where a tile does not count; ``valid`` float32 (tile, time);
         coordinates and attributes as `taxoscape.contracts` says.
 
+    Warns
+    -----
+    UserWarning
+        Where overlapping tiles share little of the default network's work, see `dense.advice`; not where ``grid`` is
+        given, whose stride was chosen before.
+
     Raises
     ------
     InputError
@@ -161,14 +195,17 @@ def encode(
 
     Notes
     -----
-    Holds the whole series in memory, 4 bytes per value; a runner that cannot uses `plan_blocks` and `encode_block`.
+    Holds the whole series in memory, 4 bytes per value; a runner that cannot uses `blocks_for` and `encode_block`.
     Source: METHOD step 3. The prototype mirrored the borders; here tiles lie inside or are masked.
     """
     check_cube(cube)
     if grid is None:
         grid = Grid.over(Lattice.of(cube), tile_size=encoder.tile_size, stride=stride, partial=partial)
+        told = advice(encoder.recipe.network, tile_size=grid.tile_size, stride=grid.stride)
+        if told:
+            warnings.warn(told, stacklevel=2)
     reader = as_reader(cube, encoder.tile_size)
-    blocks = plan_blocks(grid, reader.n_times, n_bands=reader.n_bands)
+    blocks = blocks_for(encoder, grid, reader.n_times, n_bands=reader.n_bands)
     done = (encode_block(reader, encoder, grid, block, min_valid=min_valid) for block in blocks)
     parts = list(track(done, "encoding", len(blocks)))
     embedding, valid = (np.concatenate([part[i] for part in parts]) for i in range(2))

@@ -93,11 +93,9 @@ class FastNet(nn.Module):
 
     def __init__(self, n_bands: int, n_features: int, tile_size: int) -> None:
         super().__init__()
-        strides = self.STRIDES[max(edge for edge in self.STRIDES if edge <= tile_size)]
-        kernels = (5 if tile_size >= 16 else 3, 3, 3)
         layers: list[nn.Module] = []
         n_in = n_bands
-        for n_out, kernel, stride in zip(self.WIDTHS, kernels, strides, strict=True):
+        for n_out, (kernel, stride) in zip(self.WIDTHS, self.layers_for(tile_size), strict=True):
             convolution = nn.Conv2d(n_in, n_out, kernel, stride, padding=kernel // 2, bias=False)
             nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
             layers += [convolution, SteadyBatchNorm(n_out), nn.ReLU()]
@@ -109,8 +107,18 @@ class FastNet(nn.Module):
         """Return vectors (n, n_features) of tiles (n, band, y, x)."""
         x = self.maps(x)  # (n, 128, y / 8, x / 8) for tiles of 48 px and more
         variance, mean = torch.var_mean(x, dim=(2, 3), correction=0)  # each (n, 128)
+        return self.vectors_of(mean, variance)
+
+    def vectors_of(self, mean: Tensor, variance: Tensor) -> Tensor:
+        """Return vectors (n, n_features) of tiles whose maps have these means and variances, each (n, 128)."""
         vectors: Tensor = self.head(torch.cat([mean, torch.sqrt(variance + 1e-5)], dim=1))
         return vectors
+
+    @classmethod
+    def layers_for(cls, tile_size: int) -> list[tuple[int, int]]:
+        """Return the kernel and the stride of each of the three convolutions for tiles of a size."""
+        strides = cls.STRIDES[max(edge for edge in cls.STRIDES if edge <= tile_size)]
+        return list(zip((5 if tile_size >= 16 else 3, 3, 3), strides, strict=True))
 
 
 class SteadyBatchNorm(nn.BatchNorm2d):

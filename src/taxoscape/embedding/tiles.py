@@ -100,12 +100,37 @@ class TileReader:
         values = self._gather(self._values, table, self.n_bands, self.dtype)
         return values, self._gather(self._valid, table, 1, np.dtype(np.bool_))[:, 0]
 
+    def window(self, time: int, row: int, col: int, height: int, width: int) -> tuple[Pixels, Bool]:
+        """Return the pixels of any window of a date and which of them are valid.
+
+        Parameters
+        ----------
+        time, row, col, height, width
+            Date; first row, first column and size in pixels. The window may reach over the edge of the cube.
+
+        Returns
+        -------
+        values
+            (band, y, x) in the dtype and units of the cube; zero outside of it.
+        valid
+            Bool (y, x), True where the pixel can be used; False outside of the cube.
+        """
+        values, valid = np.zeros((self.n_bands, height, width), self.dtype), np.zeros((height, width), np.bool_)
+        inside = self._inside(row, col, height, width)
+        if inside is not None:
+            top, bottom, left, right = inside
+            part = (..., slice(top - row, bottom - row), slice(left - col, right - col))
+            valid[part] = self._valid.window(time, *inside)
+            if valid.any():
+                values[part] = self._values.window(time, *inside)
+        return values, valid
+
     def valid_share(self, corners: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """Return the share of valid pixels of tiles: float32 (n,), 0…1; what lies outside the cube is invalid."""
         table = self._table(corners)
         share = np.zeros(len(table), np.float32)
         for i, row, col, time in self._in_order(table):
-            window = self._inside(row, col)
+            window = self._inside(row, col, self.tile_size, self.tile_size)
             if window is not None:
                 share[i] = np.count_nonzero(self._valid.window(time, *window)) / self.tile_size**2
         return share
@@ -125,16 +150,16 @@ class TileReader:
     def _gather(self, source: _Source, table: Pixels, n_bands: int, dtype: np.dtype[Any]) -> Pixels:
         out = np.zeros((len(table), n_bands, self.tile_size, self.tile_size), dtype)
         for i, row, col, time in self._in_order(table):
-            window = self._inside(row, col)
+            window = self._inside(row, col, self.tile_size, self.tile_size)
             if window is not None:
                 top, bottom, left, right = window
                 out[i, :, top - row : bottom - row, left - col : right - col] = source.window(time, *window)
         return out
 
-    def _inside(self, row: int, col: int) -> tuple[int, int, int, int] | None:
-        """Return (top, bottom, left, right) of the part of a tile inside the cube, or None where there is none."""
-        top, bottom = max(row, 0), min(row + self.tile_size, self.height)
-        left, right = max(col, 0), min(col + self.tile_size, self.width)
+    def _inside(self, row: int, col: int, height: int, width: int) -> tuple[int, int, int, int] | None:
+        """Return (top, bottom, left, right) of the part of a window inside the cube, or None where there is none."""
+        top, bottom = max(row, 0), min(row + height, self.height)
+        left, right = max(col, 0), min(col + width, self.width)
         return (top, bottom, left, right) if top < bottom and left < right else None
 
     def _in_order(self, table: Pixels) -> list[tuple[int, int, int, int]]:

@@ -23,6 +23,8 @@ PROBE_TILES = {"fast": 64, "tilenet": 3}
 """Tiles on which a network is measured."""
 GPU_TILES = 64
 """The same on a GPU, which few tiles do not fill."""
+ONE_PASS_RATE = 0.7
+"""Operations a second where overlapping tiles are encoded in one pass, as a share of those tile by tile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +81,7 @@ def cost_of_network(settings: Settings, *, n_tiles: int, n_times: int, n_bands: 
     Measured here and now in about 2 seconds (TileNet on one core of 2020s kind) on the device and with the threads that
     the run will use. A machine that is busy now, or slows down later, makes it wrong; expect a factor of two.
     """
+    from taxoscape.embedding.dense import is_dense, share_of_work
     from taxoscape.embedding.machine import BACK_AND_FORTH
 
     settings = as_used(settings)
@@ -91,14 +94,15 @@ def cost_of_network(settings: Settings, *, n_tiles: int, n_times: int, n_bands: 
     rounds = settled.rounds if refine.refine else 0
     again = rounds * refine.per_date(n_times, encoder) * n_times * settled.epochs
     train_rate, encode_rate = _rates(settings, n_bands)
+    network, size, stride = encoder.network, settings.grid.tile_size, settings.grid.stride or settings.grid.tile_size
     return NetworkCost(
         tile=tile,
         train=encoder.triplets * encoder.epochs * per_triplet if encoder.encoder == TRAINED else 0.0,
         refine=again * per_triplet,
-        encode=n_tiles * n_times * tile * (1 + rounds),
+        encode=n_tiles * n_times * tile * share_of_work(network, tile_size=size, stride=stride) * (1 + rounds),
         encodings=1 + rounds,
         train_rate=train_rate,
-        encode_rate=encode_rate,
+        encode_rate=encode_rate * (ONE_PASS_RATE if is_dense(network, tile_size=size, stride=stride) else 1),
     )
 
 
@@ -177,6 +181,16 @@ def announcement(settings: Settings, cost: NetworkCost) -> str:
     parts = [f"{name} {count:.1e} operations, about {duration(seconds)}" for name, count, seconds in steps if count]
     line = f"the paper's network (TileNet) on this machine: {'; '.join(parts).replace('e+', 'e')}"
     return f"{line}; lower it with --triplets and --epochs, or take --preset fast" if cost.train else line
+
+
+def overlap_advice(settings: Settings) -> str:
+    """Return what overlapping tiles cost, in words, where they cost much for want of another stride; else ""."""
+    from taxoscape.embedding.dense import advice
+
+    encoder, shape = as_used(settings).encoder, settings.grid
+    if encoder.encoder in TRAINING_FREE:
+        return ""
+    return advice(encoder.network, tile_size=shape.tile_size, stride=shape.stride or shape.tile_size)
 
 
 def uses_tilenet(settings: Settings) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from taxoscape.config import TRAINING_FREE, Settings, resolve
 from taxoscape.grid import Grid
-from taxoscape.run.cost import NetworkCost, announcement, cost_of_network, duration, vector_length
+from taxoscape.run.cost import NetworkCost, announcement, cost_of_network, duration, overlap_advice, vector_length
 from taxoscape.run.prepare import refuse_impossible
 from taxoscape.run.regions import Plans, plan_all
 from taxoscape.run.request import Request
@@ -51,8 +51,8 @@ def describe_plan(request: Request) -> str:
         + ", ".join(f"{name} {duration(value)}" for name, value in seconds.items())
     ]
     lines += [f"memory    about {_size(memory)}", f"disk      about {_size(disk)} in the run folder"]
-    told = announcement(settings, cost)
-    return "\n".join([*lines, f"note      {told}"] if told else lines)
+    notes = (announcement(settings, cost), overlap_advice(settings))
+    return "\n".join([*lines, *(f"note      {told}" for told in notes if told)])
 
 
 def _seconds(plans: Plans, n_tiles: int, settings: Settings, cost: NetworkCost) -> dict[str, float]:

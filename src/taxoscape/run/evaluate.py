@@ -30,7 +30,8 @@ def evaluate_run(folder: RunFolder, truth: str | Path, *, min_share: float = 0.5
     Returns
     -------
     ``nmi``, ``ari``, ``purity``, ``n_tiles`` (tiles with a zone and a label), ``min_share``; and, where the run was
-    refined, the same of P^g under ``geographic``, and of each baseline that the run has under ``baselines``.
+    refined, the same of P^g under ``geographic``, and of each baseline that the run has under ``baselines``. Where
+    tiles overlap, ``cells`` has the same of the map as it is drawn: zones against the majority labels of cells.
 
     Raises
     ------
@@ -53,6 +54,8 @@ def evaluate_run(folder: RunFolder, truth: str | Path, *, min_share: float = 0.5
     reading = Reading(folder, settings)
     labels = reading.truth(truth, min_share=min_share)
     result: dict[str, Any] = {**agreement(reading.labels, labels), "min_share": min_share}
+    if reading.grid.stride < reading.grid.tile_size:
+        result["cells"] = agreement(reading.labels, reading.truth(truth, min_share=min_share, cells=True))
     if reading.geographic is not None:
         result["geographic"] = agreement(reading.geographic[1]["labels"].to_numpy(), labels)
     others = read_baselines(folder) if folder.is_done("baselines", current["baselines"]) else []

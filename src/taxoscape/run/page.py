@@ -60,6 +60,7 @@ def write_page(drawing: Drawing, settings: Settings, scores: Scores) -> Path:
     ground = f"{canvas.area_text(sum(row.area_km2 for row in drawing.table))} km²"
     times = reading.series["time"].to_numpy().astype("datetime64[D]")
     size, n_dates = grid.tile_size, len(times)
+    apart = "" if grid.stride == size else f", one every {grid.stride} pixels"
     n_zones = sum(row.n_tiles > 0 for row in drawing.table)
     counted_tiles = wording.number(int((labels > 0).sum()))
     span = f"from {times[0]} to {times[-1]}" if n_dates > 1 else f"({times[0]})"
@@ -69,9 +70,10 @@ def write_page(drawing: Drawing, settings: Settings, scores: Scores) -> Path:
     context = ReportContext(
         title=counted(n_zones, "land zone"),
         summary=(
-            f"{counted_tiles} tiles of {size} × {size} pixels, {ground}{where}, seen on {counted(n_dates, 'date')} "
-            f"{span}, fall into {counted(n_zones, 'zone')} by how they look{through}. Nobody labelled anything: "
-            f"the zones come from the images {'alone' if _learnt_from(markers) else 'and from where they lie'}.",
+            f"{counted_tiles} tiles of {size} × {size} pixels{apart}, {ground}{where}, seen on "
+            f"{counted(n_dates, 'date')} {span}, fall into {counted(n_zones, 'zone')} by how they look{through}. "
+            "Nobody labelled anything: the zones come from the images "
+            f"{'alone' if _learnt_from(markers) else 'and from where they lie'}.",
         ),
         **({"encoder": _learnt_from(markers)} if _learnt_from(markers) else {}),
         learned_metric="metric_axes" in reading.zones,

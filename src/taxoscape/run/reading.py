@@ -169,13 +169,15 @@ class Reading:
         found: dict[str, Any] = json.loads((self.folder / "analysis.json").read_text(encoding="utf-8"))
         return found
 
-    def truth(self, path: str | Path, *, min_share: float = 0.5) -> npt.NDArray[np.int64]:
-        """Return the label of each tile in a label raster: int64 (tile,), 0 = none."""
+    def truth(self, path: str | Path, *, min_share: float = 0.5, cells: bool = False) -> npt.NDArray[np.int64]:
+        """Return the label of each tile, or of its cell, in a label raster: int64 (tile,), 0 = none."""
+
+        def read(grid: Grid) -> npt.NDArray[np.int32]:
+            return read_labels_on_grid(path, grid, min_share=min_share, cells=cells)
+
         if not self.placements:
-            return read_labels_on_grid(path, self.grid, min_share=min_share).astype(np.int64)
-        return self._by_region(
-            lambda own: read_labels_on_grid(path, own, min_share=min_share), np.zeros(self.grid.n_tiles, np.int64)
-        )
+            return read(self.grid).astype(np.int64)
+        return self._by_region(read, np.zeros(self.grid.n_tiles, np.int64))
 
     def read_layers(self) -> tuple[Layer, ...]:
         """Read the layers that the run was given from their files."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taxoscape.embedding.encoding import Block, encode_block, plan_blocks
+from taxoscape.embedding.encoding import Block, blocks_for, encode_block
 from taxoscape.embedding.training import TrainState
 from taxoscape.errors import InputError
 from taxoscape.run.store import CHUNK_BYTES, create_series, finish_series, written
@@ -97,7 +97,7 @@ def encode_to_end(
         Where cube, encoder and grid do not fit each other.
     """
     times = cube["time"].to_numpy()
-    size = len(plan_blocks(grid, len(times), n_bands=cube.sizes["band"], block_bytes=CHUNK_BYTES)[0])
+    size = len(blocks_for(encoder, grid, len(times), n_bands=cube.sizes["band"], block_bytes=CHUNK_BYTES)[0])
     blocks = [Block(start, min(start + size, grid.n_tiles)) for start in range(0, grid.n_tiles, size)]
     store_embedding, store_valid = create_series(path, grid, times, encoder.n_features, size)
     left = [block for number, block in enumerate(blocks) if not written(path, number)]

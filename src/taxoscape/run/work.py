@@ -128,6 +128,7 @@ def _make_encoder(cube: xr.DataArray, settings: Settings, target: Path) -> Outco
 
 def encode(context: Context) -> Outcome:
     """Turn every tile of the grid into its series under f^g."""
+    from taxoscape.embedding.dense import advice
     from taxoscape.embedding.tiles import TileReader
     from taxoscape.run.resume import encode_to_end, move
 
@@ -137,6 +138,9 @@ def encode(context: Context) -> Outcome:
     grid = Grid.over(
         Lattice.of(cube), tile_size=encoder.tile_size, stride=settings.grid.stride, partial=settings.grid.partial
     )
+    told = advice(encoder.recipe.network, tile_size=grid.tile_size, stride=grid.stride)
+    if told:
+        warnings.warn(told, stacklevel=2)
     reader = TileReader(cube, encoder.tile_size)
     encode_to_end(
         reader, cube, encoder, grid, context.work / name, min_valid=settings.grid.min_valid, track=context.track
