@@ -42,6 +42,8 @@ _HOME = {
     "sweep": "taxoscape.analysis.sweep",
     "tile_statistics": "taxoscape.analysis.baselines",
     "zone_cards": "taxoscape.analysis.cards",
+    "zone_tree": "taxoscape.zones.tree",
+    "ZoneTree": "taxoscape.zones.tree",
     "InputError": "taxoscape.errors",
     "RunFolderError": "taxoscape.errors",
     "TaxoscapeError": "taxoscape.errors",
@@ -53,6 +55,7 @@ __all__ = [
     "Refined",
     "RunFolderError",
     "TaxoscapeError",
+    "ZoneTree",
     "__version__",
     "agreement",
     "association",
@@ -76,6 +79,7 @@ __all__ = [
     "tile_statistics",
     "train_encoder",
     "zone_cards",
+    "zone_tree",
 ]
 
 if TYPE_CHECKING:
@@ -100,6 +104,7 @@ if TYPE_CHECKING:
     from taxoscape.zones.clustering import cluster, evidence
     from taxoscape.zones.confidence import confidence
     from taxoscape.zones.refine import Refined, refine
+    from taxoscape.zones.tree import ZoneTree, zone_tree
 
 
 def __getattr__(name: str) -> Any:

@@ -265,6 +265,20 @@ def evaluate(run: Path, truth: str, min_share: float, quiet: bool, debug: bool) 
     click.echo(json.dumps(evaluate_run(pipeline.existing(run), truth, min_share=min_share), indent=1))
 
 
+@app.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--zones", type=click.INT, required=True, metavar="K", help="Number of zones.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The GeoTIFF to write.")
+@_common
+def cut(run: Path, zones: int, out: Path, quiet: bool, debug: bool) -> None:
+    """Map RUN with another number of zones: its tree of zones, cut. Numbers and colours stay."""
+    from taxoscape.run import pipeline
+    from taxoscape.run.cut import cut_run
+
+    for path in cut_run(pipeline.existing(run), zones, out):
+        click.echo(f"map: {path}")
+
+
 def _listen(*, quiet: bool) -> None:
     """Send the log to stderr."""
     log.propagate = False

@@ -28,10 +28,12 @@ from taxoscape.publish.projection_figure import figure_projections
 from taxoscape.publish.region_figure import figure_regions
 from taxoscape.publish.sweep_figure import figure_sweep
 from taxoscape.publish.table import ZoneRow
+from taxoscape.publish.tree_figure import figure_tree
 from taxoscape.run.baselines import compared_labels
 from taxoscape.run.pictures import picture_bands, region_picture, strip_images
 from taxoscape.run.reading import Reading, associations, numbers, stored_projections
 from taxoscape.run.results import open_cube
+from taxoscape.run.tree import palette_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -160,6 +162,15 @@ def _graph(drawing: Drawing, path: Path) -> bool:
     if drawing.reading.k < 2:
         return False
     figure_graph(path, graph=drawing.reading.graph, table=drawing.table)
+    return True
+
+
+def _tree(drawing: Drawing, path: Path) -> bool:
+    reading = drawing.reading
+    if reading.tree.n_leaves < 2:
+        return False
+    colours = palette_of(reading.tree, drawing.table)
+    figure_tree(path, tree=reading.tree, colours=colours, areas_km2=reading.areas_km2, table=drawing.table)
     return True
 
 
@@ -329,6 +340,15 @@ RELATIONS = (
         "sum of distances. Linked zones are neighbours in kind, not on the ground.",
         alt="A tree of zones with distances on its edges.",
         draw=_graph,
+    ),
+    Figure(
+        name="tree",
+        title="Fewer zones, or more",
+        caption="One taxonomy for every number of zones. Read it from left to right: zones are split, one at a time, "
+        "and each part lies inside what it was split from. The dashed line is this run. For the map of another "
+        "number:  taxoscape cut RUN --zones 12 --out zones_12.tif",
+        alt="Blocks that are split from left to right, from the whole region to many zones.",
+        draw=_tree,
     ),
     Figure(
         name="interpolation",

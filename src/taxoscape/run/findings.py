@@ -34,6 +34,7 @@ from taxoscape.run.outcome import Context, Outcome
 from taxoscape.run.reading import LAYERS, REGIONS, Reading, layers_dataset
 from taxoscape.run.store import write_dataset
 from taxoscape.run.tables import csv_text, plain
+from taxoscape.run.tree import compare_cuts, read_tree
 
 REPRESENTATIVES = 4
 """Tiles shown for each zone."""
@@ -198,6 +199,13 @@ def _sweep(work: _Analysis) -> None:
     work.found["sweep"] = {"rows": work.tables["sweep"], "chosen": evidence.chosen, "reason": evidence.reason}
 
 
+def _tree(work: _Analysis) -> None:
+    """Compare the cuts of the tree of zones with the partitions that were made for each number of zones alone."""
+    tree, evidence = read_tree(work.context.folder), read_evidence(work.context.folder)
+    rows = [] if evidence is None else compare_cuts(tree, evidence, _truth(work))
+    work.found["tree"] = {"n_zones": tree.n_zones, "n_leaves": tree.n_leaves, "rows": [asdict(row) for row in rows]}
+
+
 def _comparison(work: _Analysis) -> None:
     """METHOD step 12: pixels, training-free encoders, P^g and P^c in one table."""
     reading, folder, truth = work.reading, work.context.folder, _truth(work)
@@ -278,6 +286,7 @@ PARTS: Mapping[str, Callable[[_Analysis], None]] = {
     "dates": _dates,
     "projections": _projections,
     "sweep": _sweep,
+    "tree": _tree,
     "comparison": _comparison,
 }
 """In order: later parts use what earlier ones found."""

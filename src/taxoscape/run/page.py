@@ -14,6 +14,7 @@ from taxoscape.publish.report import ReportContext, ReportFigure, ReportInput, R
 from taxoscape.run.drawing import Drawing, figures_of
 from taxoscape.run.reading import associations
 from taxoscape.run.table import STAGES
+from taxoscape.run.tree import told_agreement
 
 Scores = Mapping[str, Mapping[str, float]]
 """NMI, ARI, purity and tiles scored, by the name of a partition."""
@@ -24,6 +25,7 @@ FILES = (
     ("moved.tif", "the tiles that refinement moved, each with the zone it went to"),
     ("confidence.tif", "how sure each tile is of its zone, 0 to 1"),
     ("zones.gpkg", "the zones as polygons with area and share"),
+    ("zones_tree.json", "the tree of zones, which taxoscape cut  cuts into any number; its leaves are zones_tree.tif"),
     ("zones.toml", "the names of the zones: edit them, then  taxoscape publish  this folder"),
     ("regions", "the maps of each region, under the one legend"),
     ("colours.tif", "the likeness of tiles as colours"),
@@ -189,6 +191,13 @@ def _sweep_table(drawing: Drawing) -> ReportTable:
     return _measures_table(stored["rows"], "n_clusters", "Zones", names, note)
 
 
+def _tree_table(drawing: Drawing) -> ReportTable:
+    stored = drawing.reading.found["tree"]
+    names = {"ari": "ARI", "nmi": "NMI", "nmi_tree": "NMI with truth, tree", "nmi_flat": "…, partition made for it"}
+    note = told_agreement(stored["rows"], stored["n_zones"])
+    return _measures_table(stored["rows"], "n_clusters", "Zones", names, note)
+
+
 def _comparison_table(drawing: Drawing) -> ReportTable:
     names = {
         "n_features": "Features", "seconds": "Time", "nmi": "NMI", "ari": "ARI", "purity": "Purity",
@@ -237,6 +246,7 @@ TABLES: dict[str, Callable[[Drawing], ReportTable]] = {
     "regions": _region_table,
     "cards": _card_table,
     "sweep": _sweep_table,
+    "tree": _tree_table,
     "baselines": _comparison_table,
 }
 """The tables below figures, by the name of the figure."""

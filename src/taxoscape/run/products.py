@@ -12,8 +12,9 @@ from taxoscape.analysis.centroids import seen_centroids
 from taxoscape.analysis.regions import RegionPartition
 from taxoscape.config import Settings
 from taxoscape.cube.joined import split
+from taxoscape.files import write_text
 from taxoscape.progress import Track, silent
-from taxoscape.publish.colour import series_colours, zone_colours
+from taxoscape.publish.colour import SeriesColours, series_colours, zone_colours
 from taxoscape.publish.qgis import write_zone_style
 from taxoscape.publish.rasters import write_colour_map, write_value_map, write_zone_map
 from taxoscape.publish.region_figure import overall_table
@@ -27,6 +28,7 @@ from taxoscape.run.reading import Reading
 from taxoscape.run.regions import CUBES, open_region
 from taxoscape.run.table import FIGURES
 from taxoscape.run.tables import TABLES, write_tables
+from taxoscape.run.tree import names_of_cut, palette_of, tree_json
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -51,8 +53,8 @@ def write_products(folder: RunFolder, settings: Settings, *, track: Track = sile
     folder.remove(["regions", *(f"figures/{name}.png" for name in FIGURES)])
     (folder / "figures").mkdir(exist_ok=True)
     drawing = _drawing(folder, settings)
-    names: list[str] = ["report.html", *TABLES]
-    steps: list[Callable[[], object]] = []
+    names: list[str] = ["report.html", "zones_tree.json", *TABLES]
+    steps: list[Callable[[], object]] = [lambda: _write_tree(drawing)]
     if drawing.regions:
         names.append("regions")
         steps += [lambda region=region: _write_region(drawing, region) for region in drawing.regions]  # type: ignore[misc]
@@ -77,17 +79,24 @@ def write_run_report(folder: RunFolder, settings: Settings, *, scores: Scores) -
 def _drawing(folder: RunFolder, settings: Settings) -> Drawing:
     reading = Reading(folder, settings)
     colours = series_colours(reading.series, rng=settings.run.seed)
+    table = table_of(reading, colours)
+    pictures = Pictures.of(reading)
+    return Drawing(reading=reading, table=table, colours=colours, pictures=pictures, regions=reading.regions)
+
+
+def table_of(reading: Reading, colours: SeriesColours | None = None) -> tuple[ZoneRow, ...]:
+    """Return the table of the zones of a run, with the colours and names that they have now."""
+    colours = colours or series_colours(reading.series, rng=reading.settings.run.seed)
     palette = zone_colours(seen_centroids(reading.zones), colours).rgb
-    names = current_names(folder, reading.k)
-    regions = reading.regions
-    table = overall_table(regions, palette, names) if regions else zone_table(
-        reading.labels, reading.grid, palette, names
-    )  # fmt: skip
-    return Drawing(reading=reading, table=table, colours=colours, pictures=Pictures.of(reading), regions=regions)
+    names, regions = current_names(reading.folder, reading.k), reading.regions
+    if regions:
+        return overall_table(regions, palette, names)
+    return zone_table(reading.labels, reading.grid, palette, names)
 
 
 def _map_names(reading: Reading) -> list[str]:
     names = ["zones.tif", "zones.tif.aux.xml", "zones.qml", "zones.gpkg", "colours.tif", "confidence.tif"]
+    names += ["zones_tree.tif", "zones_tree.tif.aux.xml"]
     if reading.geographic is not None:
         names += ["zones_geographic.tif", "zones_geographic.tif.aux.xml", "zones_geographic.qml"]
         names += ["moved.tif", "moved.tif.aux.xml", "moved.qml"]
@@ -107,6 +116,9 @@ def _write_maps(
     write_zone_polygons(home / "zones.gpkg", labels, grid, table)
     write_colour_map(home / "colours.tif", colours.rgb[tiles], colours.seen[tiles], grid)
     write_value_map(home / "confidence.tif", reading.confidence[tiles], grid, "confidence of the zone, 0 to 1")
+    tree = reading.tree
+    leaves = names_of_cut(tree, tree.n_leaves, drawing.table)
+    write_zone_map(home / "zones_tree.tif", tree.leaves[tiles], grid, palette_of(tree, drawing.table), leaves)
     if reading.geographic is not None:
         before = reading.geographic[1]["labels"].to_numpy()[tiles]
         write_zone_map(home / "zones_geographic.tif", before, grid, palette, titles)
@@ -114,6 +126,13 @@ def _write_maps(
         moved = np.where((before > 0) & (before != labels), labels, 0)
         write_zone_map(home / "moved.tif", moved, grid, palette, titles)
         write_zone_style(home / "moved.qml", table)
+
+
+def _write_tree(drawing: Drawing) -> None:
+    """Write the tree of zones."""
+    reading = drawing.reading
+    text = tree_json(reading.tree, drawing.table, reading.areas_km2, str(reading.zones.attrs["distance"]))
+    write_text(reading.folder / "zones_tree.json", text)
 
 
 def _write_region(drawing: Drawing, region: RegionPartition) -> None:

@@ -30,6 +30,7 @@ from taxoscape.run.regions import CUBES, ONLY, plan_all, write_cubes
 from taxoscape.run.request import ENCODERS, read_regions, read_run
 from taxoscape.run.results import open_cube, open_encoder
 from taxoscape.run.store import read_dataset, read_series, write_dataset
+from taxoscape.run.tree import make_tree
 from taxoscape.zones.clustering import cluster
 
 if TYPE_CHECKING:
@@ -260,6 +261,7 @@ WORK: dict[str, Callable[[Context], Outcome]] = {
     "evidence": weigh_numbers,
     "cluster": cluster_geographic,
     "refine": refine,
+    "tree": make_tree,
     "baselines": make_baselines,
     "analyse": analyse,
     "publish": publish,
