@@ -29,6 +29,7 @@ _HOME = {
     "quality": "taxoscape.analysis.quality",
     "representatives": "taxoscape.analysis.representatives",
     "agreement": "taxoscape.analysis.agreement",
+    "assign": "taxoscape.zones.assign",
     "association": "taxoscape.analysis.association",
     "centroid_paths": "taxoscape.analysis.dates",
     "changes": "taxoscape.analysis.changes",
@@ -58,6 +59,7 @@ __all__ = [
     "ZoneTree",
     "__version__",
     "agreement",
+    "assign",
     "association",
     "centroid_paths",
     "changes",
@@ -101,6 +103,7 @@ if TYPE_CHECKING:
     from taxoscape.embedding.encoding import encode
     from taxoscape.embedding.fit import train_encoder
     from taxoscape.errors import InputError, RunFolderError, TaxoscapeError
+    from taxoscape.zones.assign import assign
     from taxoscape.zones.clustering import cluster, evidence
     from taxoscape.zones.confidence import confidence
     from taxoscape.zones.refine import Refined, refine

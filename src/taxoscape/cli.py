@@ -22,7 +22,7 @@ import click
 
 from taxoscape import __version__
 from taxoscape.errors import TaxoscapeError
-from taxoscape.run.options import OPTIONS, Option, explicit_settings, numbers_of, options_of
+from taxoscape.run.options import APPLY_OPTIONS, OPTIONS, Option, explicit_settings, numbers_of, options_of
 from taxoscape.run.table import COMMANDS, owned_by
 
 log = logging.getLogger("taxoscape")
@@ -188,6 +188,26 @@ def _begin(scenes: tuple[str, ...], out: Path | None, given: dict[str, Any], *, 
     folder = prepare(request, folder_path, overwrite=given["overwrite"], track=_Tracker(quiet=given["quiet"]))
     pipeline.advance(folder, COMMANDS if everything else ["cube"], track=_Tracker(quiet=given["quiet"]))
     click.echo(f"report: {folder / 'report.html'}" if everything else f"run folder: {folder.path}")
+
+
+@app.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("scenes", nargs=-1, required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The new run folder.")
+@click.option("--overwrite", is_flag=True, help="Start anew where the folder holds another run.")
+@_settings_options(APPLY_OPTIONS)
+@_common
+def apply(run: Path, scenes: tuple[str, ...], out: Path, overwrite: bool, quiet: bool, **given: Any) -> None:
+    """Map SCENES of another year or area under the encoder and the zones of RUN; say which tiles are unlike them."""
+    from taxoscape.run import pipeline
+    from taxoscape.run.apply import apply_request
+    from taxoscape.run.prepare import prepare
+
+    _listen(quiet=quiet)
+    request = apply_request(pipeline.existing(run), scenes, explicit_settings(given, APPLY_OPTIONS))
+    folder = prepare(request, out, overwrite=overwrite, track=_Tracker(quiet=quiet))
+    pipeline.advance(folder, COMMANDS, track=_Tracker(quiet=quiet))
+    click.echo(f"report: {folder / 'report.html'}")
 
 
 def _add_stage(name: str, text: str) -> None:

@@ -11,13 +11,13 @@ ones, as a rule), from white paper and from black ink.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.spatial import KDTree
 
-from taxoscape.analysis.components import principal_components, scores_of
+from taxoscape.analysis.components import principal_components, scores_of, tile_slices
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -113,6 +113,29 @@ def series_colours(series: xr.Dataset, *, rng: int = 0) -> SeriesColours:
         components=found.directions,
         ranges=ranges,
     )
+
+
+def coloured_like(series: xr.Dataset, known: SeriesColours) -> SeriesColours:
+    """Colour the tiles of another series as those of a first one were: the same colour is the same look.
+
+    Parameters
+    ----------
+    series
+        A series of as many dates and features as the first.
+    known
+        Its colours, by `series_colours`.
+
+    Returns
+    -------
+    SeriesColours
+        The tiles' own ``rgb`` and ``seen``; the rest is that of ``known``.
+    """
+    embedding = series["embedding"]
+    blocks = [embedding.isel(tile=part).to_numpy() for part in tile_slices(embedding)]
+    seen = np.concatenate([np.isfinite(block).all(axis=2).any(axis=1) for block in blocks])
+    scores = np.concatenate([scores_of(block, known.date_means, known.components) for block in blocks])
+    rgb = np.where(seen[:, None], _stretched(scores, known.ranges), np.array(UNSEEN, dtype=np.uint8))
+    return replace(known, rgb=rgb, seen=seen)
 
 
 def zone_colours(centroids: npt.NDArray[np.floating], colours: SeriesColours) -> ZoneColours:

@@ -29,6 +29,7 @@ from taxoscape.publish.region_figure import figure_regions
 from taxoscape.publish.sweep_figure import figure_sweep
 from taxoscape.publish.table import ZoneRow
 from taxoscape.publish.tree_figure import figure_tree
+from taxoscape.publish.unlike_figure import figure_unlike
 from taxoscape.run.baselines import compared_labels
 from taxoscape.run.pictures import picture_bands, region_picture, strip_images
 from taxoscape.run.reading import Reading, associations, numbers, stored_projections
@@ -229,6 +230,16 @@ def _confidence(drawing: Drawing, path: Path) -> bool:
     return True
 
 
+def _unlike(drawing: Drawing, path: Path) -> bool:
+    reading = drawing.reading
+    if reading.outlyingness is None:
+        return False
+    figure_unlike(
+        path, outlyingness=reading.outlyingness, labels=reading.labels, grid=reading.grid, table=drawing.table
+    )
+    return True
+
+
 def _refinement(drawing: Drawing, path: Path) -> bool:
     reading = drawing.reading
     if reading.geographic is None:
@@ -388,6 +399,14 @@ RELATIONS = (
         "confidence.tif. On known ground 0.9 meant that nine of ten tiles were right; elsewhere take it as a ranking.",
         alt="Maps of the confidence of each tile, and of the zones, paler where tiles are not sure.",
         draw=_confidence,
+    ),
+    Figure(
+        name="unlike",
+        title="Is this land known?",
+        caption="The zones come from another run. A tile is unlike anything that they were made of where it lies "
+        "farther out than any tile of that run: its zone is only the least unfitting one. The same as unlike.tif.",
+        alt="Maps of how far out each tile lies, and of the zones without the tiles that are unlike anything seen.",
+        draw=_unlike,
     ),
     Figure(
         name="refinement",

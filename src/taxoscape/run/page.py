@@ -24,6 +24,7 @@ FILES = (
     ("zones_geographic.tif", "the first zones, before refinement"),
     ("moved.tif", "the tiles that refinement moved, each with the zone it went to"),
     ("confidence.tif", "how sure each tile is of its zone, 0 to 1"),
+    ("unlike.tif", "how far out each tile lies; above 1: unlike anything that the zones were made of"),
     ("zones.gpkg", "the zones as polygons with area and share"),
     ("zones_tree.json", "the tree of zones, which taxoscape cut  cuts into any number; its leaves are zones_tree.tif"),
     ("zones.toml", "the names of the zones: edit them, then  taxoscape publish  this folder"),
@@ -265,13 +266,31 @@ def _truth_note(scores: Scores, metrics: Mapping[str, Any]) -> str:
     return f"Scored on the {int(tiles)} tiles that have a zone and a label; the labels had no part in making the zones."
 
 
+def _taken_notes(markers: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, Any]) -> list[str]:
+    """Return what is to be said of a run whose zones are another run's."""
+    if "n_unlike" not in metrics:
+        return []
+    cube, cluster = (markers[stage].get("notes", {}) for stage in ("cube", "cluster"))
+    notes = [
+        f"Encoder and zones are those of {Path(cluster['taken_from']).name}, with their numbers, colours and names. "
+        f"{metrics['n_unlike']} tiles ({metrics['unlike_share']:.1%}) are unlike anything that they were made of."
+    ]
+    other = [f"{taken} for {day}" for day, taken in cube.get("stand_for", {}).items() if taken != day]
+    if other:
+        notes.append(f"The dates shown are those that the scenes stand for: {', '.join(other)}.")
+    if cube.get("without_scene"):
+        notes.append(f"No scene stands for {', '.join(cube['without_scene'])}: these dates are missing.")
+    return notes
+
+
 def _notes(drawing: Drawing, markers: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, Any]) -> list[str]:
     reading = drawing.reading
     notes = []
     moved, left_out = (markers["refine"].get("notes", {}).get(name) for name in ("moved_share", "left_out"))
     if moved is not None:
         notes.append(f"Refinement moved {moved:.1%} of the tiles to another zone.")
-    if left_out and left_out != "as asked":
+    notes += _taken_notes(markers, metrics)
+    if left_out and left_out != "as asked" and "n_unlike" not in metrics:
         notes.append(f"Refinement was left out: {left_out}.")
     regions = [region.grid.n_tiles for region in drawing.regions]
     empty = (sum(regions) or reading.grid.n_tiles) - int((reading.labels > 0).sum())

@@ -14,7 +14,7 @@ from taxoscape.config import Settings
 from taxoscape.cube.joined import split
 from taxoscape.files import write_text
 from taxoscape.progress import Track, silent
-from taxoscape.publish.colour import SeriesColours, series_colours, zone_colours
+from taxoscape.publish.colour import SeriesColours, coloured_like, series_colours, zone_colours
 from taxoscape.publish.qgis import write_zone_style
 from taxoscape.publish.rasters import write_colour_map, write_value_map, write_zone_map
 from taxoscape.publish.region_figure import overall_table
@@ -28,6 +28,7 @@ from taxoscape.run.reading import Reading
 from taxoscape.run.regions import CUBES, open_region
 from taxoscape.run.table import FIGURES
 from taxoscape.run.tables import TABLES, write_tables
+from taxoscape.run.taken import taken_look
 from taxoscape.run.tree import names_of_cut, palette_of, tree_json
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def write_run_report(folder: RunFolder, settings: Settings, *, scores: Scores) -
 
 def _drawing(folder: RunFolder, settings: Settings) -> Drawing:
     reading = Reading(folder, settings)
-    colours = series_colours(reading.series, rng=settings.run.seed)
+    colours = colours_of(reading)
     table = table_of(reading, colours)
     pictures = Pictures.of(reading)
     return Drawing(reading=reading, table=table, colours=colours, pictures=pictures, regions=reading.regions)
@@ -86,17 +87,29 @@ def _drawing(folder: RunFolder, settings: Settings) -> Drawing:
 
 def table_of(reading: Reading, colours: SeriesColours | None = None) -> tuple[ZoneRow, ...]:
     """Return the table of the zones of a run, with the colours and names that they have now."""
-    colours = colours or series_colours(reading.series, rng=reading.settings.run.seed)
-    palette = zone_colours(seen_centroids(reading.zones), colours).rgb
+    taken = taken_look(reading.folder)
+    if taken is not None:
+        palette = taken.zones
+    else:
+        palette = zone_colours(seen_centroids(reading.zones), colours or colours_of(reading)).rgb
     names, regions = current_names(reading.folder, reading.k), reading.regions
     if regions:
         return overall_table(regions, palette, names)
     return zone_table(reading.labels, reading.grid, palette, names)
 
 
+def colours_of(reading: Reading) -> SeriesColours:
+    """Return the colours of the tiles of a run: those of its own series, or of the run that its zones are of."""
+    taken = taken_look(reading.folder)
+    if taken is not None:
+        return coloured_like(reading.series, taken.tiles)
+    return series_colours(reading.series, rng=reading.settings.run.seed)
+
+
 def _map_names(reading: Reading) -> list[str]:
     names = ["zones.tif", "zones.tif.aux.xml", "zones.qml", "zones.gpkg", "colours.tif", "confidence.tif"]
     names += ["zones_tree.tif", "zones_tree.tif.aux.xml"]
+    names += ["unlike.tif"] if reading.outlyingness is not None else []
     if reading.geographic is not None:
         names += ["zones_geographic.tif", "zones_geographic.tif.aux.xml", "zones_geographic.qml"]
         names += ["moved.tif", "moved.tif.aux.xml", "moved.qml"]
@@ -116,6 +129,9 @@ def _write_maps(
     write_zone_polygons(home / "zones.gpkg", labels, grid, table)
     write_colour_map(home / "colours.tif", colours.rgb[tiles], colours.seen[tiles], grid)
     write_value_map(home / "confidence.tif", reading.confidence[tiles], grid, "confidence of the zone, 0 to 1")
+    if reading.outlyingness is not None:
+        told = "how far out the tile lies, over the farthest of those that the zones were made of; above 1: unlike them"
+        write_value_map(home / "unlike.tif", reading.outlyingness[tiles], grid, told)
     tree = reading.tree
     leaves = names_of_cut(tree, tree.n_leaves, drawing.table)
     write_zone_map(home / "zones_tree.tif", tree.leaves[tiles], grid, palette_of(tree, drawing.table), leaves)

@@ -114,6 +114,12 @@ class Reading:
         """float32 (tile,): how sure each tile is of its zone; NaN where it has none."""
         return confidence(self.zones)
 
+    @property
+    def outlyingness(self) -> npt.NDArray[np.float32] | None:
+        """float32 (tile,), see `taxoscape.zones.assign.assign`; None where the zones are the run's own."""
+        found = self.zones.get("outlyingness")
+        return None if found is None else np.asarray(found.to_numpy())
+
     @cached_property
     def statistics(self) -> xr.Dataset:
         """Mean and deviation of each band in each tile on each date."""
@@ -138,6 +144,7 @@ class Reading:
             self.grid,
             layers=self.layers,
             areas_km2=self.areas_km2,
+            n_zones=self.k,
         )
 
     @cached_property

@@ -42,7 +42,7 @@ class Stage:
 
 FIGURES = (
     "maps", "regions", "strips", "cards", *(f"layer_{number}" for number in range(1, 100)), "graph", "interpolation",
-    "tree", "projections", "paths", "dates", "confidence", "refinement", "moves", "sweep", "baselines",
+    "tree", "projections", "paths", "dates", "confidence", "unlike", "refinement", "moves", "sweep", "baselines",
 )  # fmt: skip
 """Names of the figures that a run may have; others in their folder are the user's."""
 
@@ -79,8 +79,8 @@ STAGES: tuple[Stage, ...] = (
         version=2,
     ),
     Stage(
-        name="cluster", needs=("encode",), own=("zones",), also=("run.seed",), outputs=("partition_geographic.zarr",),
-        version=2,
+        name="cluster", needs=("encode",), own=("zones",), also=("run.seed",),
+        outputs=("partition_geographic.zarr", "taken.zarr"), version=2,
     ),
     Stage(
         name="refine",
@@ -121,8 +121,8 @@ STAGES: tuple[Stage, ...] = (
         also=("run.seed",),
         outputs=(
             "zones.tif", "zones.tif.aux.xml", "zones_geographic.tif", "zones_geographic.tif.aux.xml", "zones.qml",
-            "zones_geographic.qml", "moved.tif", "moved.tif.aux.xml", "moved.qml", "confidence.tif", "zones.gpkg",
-            "colours.tif", "regions", "zones_tree.json", "zones_tree.tif", "zones_tree.tif.aux.xml",
+            "zones_geographic.qml", "moved.tif", "moved.tif.aux.xml", "moved.qml", "confidence.tif", "unlike.tif",
+            "zones.gpkg", "colours.tif", "regions", "zones_tree.json", "zones_tree.tif", "zones_tree.tif.aux.xml",
             *(f"figures/{name}.png" for name in FIGURES),
             "cards.csv", "curves.csv", "graph.graphml", "graph.json", "report.html",
         ),
@@ -188,6 +188,10 @@ def digests(settings: Settings, inputs: Inputs) -> dict[str, str]:
     values["encoder"].pop("statistics", None)
     if settings.encoder.carries_statistics(settings.zones.clusterer):
         values["encoder"]["statistics"] = True
+    if not settings.cube.calendar:  # nothing to lay scenes on: the same cube as ever
+        del values["cube"]["calendar"], values["cube"]["match"]
+    if not settings.zones.of:
+        del values["zones"]["levels"]
     result: dict[str, str] = {}
     for stage in STAGES:
         result[stage.name] = digest_of(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from taxoscape.analysis.agreement import agreement
 from taxoscape.publish.colour import part_colours
+from taxoscape.run.folder import RunFolder
 from taxoscape.run.outcome import Context, Outcome
 from taxoscape.run.results import last_result
-from taxoscape.run.store import read_dataset, write_dataset
+from taxoscape.run.store import read_dataset, read_series, write_dataset
+from taxoscape.zones.assign import leaves_of
 from taxoscape.zones.metric import Metric
 from taxoscape.zones.tree import ZoneTree, zone_tree
 
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from taxoscape.publish.table import ZoneRow
-    from taxoscape.run.folder import RunFolder
     from taxoscape.zones.evidence import Evidence
 
 NAME = "tree.zarr"
@@ -36,9 +37,19 @@ HOW = (
 def make_tree(context: Context) -> Outcome:
     """Build the tree of zones through the partition that the run ends with."""
     series, zones = last_result(context.folder)
-    tree = zone_tree(series, zones, rng=context.settings.run.seed, track=context.track)
+    of = context.settings.zones.of
+    if of:
+        tree = _taken(RunFolder(of), read_series(context.folder / "series_geographic.zarr"), zones)
+    else:
+        tree = zone_tree(series, zones, rng=context.settings.run.seed, track=context.track)
     write_dataset(context.folder / NAME, tree_dataset(tree))
     return Outcome(outputs=(NAME,), summary=f"a tree of {tree.n_leaves} leaves", notes={"n_leaves": tree.n_leaves})
+
+
+def _taken(of: RunFolder, series: xr.Dataset, zones: xr.Dataset) -> ZoneTree:
+    """Return the tree of the run that zones were taken from, with the leaves of the tiles that are here."""
+    tree = read_tree(of)
+    return replace(tree, leaves=leaves_of(tree, series, zones, last_result(of)[0]))
 
 
 def read_tree(folder: RunFolder) -> ZoneTree:
