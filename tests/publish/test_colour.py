@@ -13,7 +13,15 @@ from taxoscape.analysis import components
 from taxoscape.analysis.components import fill_missing
 from taxoscape.errors import InputError
 from taxoscape.publish import colour
-from taxoscape.publish.colour import SHADE, lab, part_colours, series_colours, spread_colours, zone_colours
+from taxoscape.publish.colour import (
+    SHADE,
+    coloured_like,
+    lab,
+    part_colours,
+    series_colours,
+    spread_colours,
+    zone_colours,
+)
 
 
 @pytest.fixture
@@ -202,3 +210,14 @@ def test_a_part_of_a_zone_has_a_shade_of_its_colour():
     (part,) = part_colours(zones, np.array([0, 1, 1]))[2:]
     gaps = np.sqrt(((lab(zones) - lab(part)) ** 2).sum(axis=1))
     assert SHADE <= gaps[0] < 2 * SHADE < gaps[1]
+
+
+def test_another_series_is_coloured_as_the_first_one_is(make):
+    grid = make.grid()
+    first = make.series(grid, make.labels(grid))
+    known = series_colours(first)
+    np.testing.assert_array_equal(coloured_like(first, known).rgb, known.rgb)
+    np.testing.assert_array_equal(coloured_like(first, known).seen, known.seen)
+    some = coloured_like(first.isel(tile=slice(20, 60)), known)
+    np.testing.assert_array_equal(some.rgb, known.rgb[20:60])
+    assert some.components is known.components

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from taxoscape.analysis.agreement import agreement
+from taxoscape.config import EncoderSettings
 from taxoscape.contracts import check_zones, grid_of
+from taxoscape.embedding.encoding import encode
+from taxoscape.embedding.fit import train_encoder
 from taxoscape.errors import InputError
 from taxoscape.grid import Grid
+from taxoscape.testing.region import Region, region_cube
 from taxoscape.zones.assign import assign, leaves_of
 from taxoscape.zones.clustering import cluster
 from taxoscape.zones.tree import zone_tree
@@ -122,3 +129,26 @@ def test_series_that_do_not_go_together_are_refused():
     other, _ = a_run(sizes=(64, 64))
     with pytest.raises(InputError, match="give its own"):
         assign(series, zones, other)
+
+
+def test_another_year_of_the_built_in_region_agrees_with_the_truth_nearly_as_well_as_the_first():
+    days = (date(2023, 2, 6), date(2023, 5, 2), date(2023, 7, 4), date(2023, 9, 25))
+    years = [
+        Region(seed=2, height=600, width=600, n_zones=4, dates=tuple(day.replace(year=year, day=day.day + shift)
+                                                                    for day in days))
+        for year, shift in ((2023, 0), (2025, 3))
+    ]  # fmt: skip
+    cubes = [region_cube(region) for region in years]
+    encoder = train_encoder(cubes[0], tile_size=30, settings=EncoderSettings(encoder="stats"))
+    series, later = (encode(cube, encoder) for cube in cubes)
+    zones = cluster(series, n_clusters=4)
+    truth = years[0].truth()
+    corners = grid_of(series).corners
+    true = np.array([np.bincount(truth[row : row + 30, col : col + 30].ravel()).argmax() for row, col in corners])
+    first = agreement(zones["labels"].to_numpy(), true)["nmi"]
+    found = assign(later, zones, series)
+    assert agreement(found["labels"].to_numpy(), true)["nmi"] > 0.85 * first
+    assert (found["outlyingness"].to_numpy() > 1).mean() < 0.05
+    without = assign(later, zones, series, levels=False)
+    assert agreement(without["labels"].to_numpy(), true)["nmi"] < 0.7 * first
+    assert (without["outlyingness"].to_numpy() > 1).mean() > 0.3

@@ -192,8 +192,10 @@ def _sweep_table(drawing: Drawing) -> ReportTable:
     return _measures_table(stored["rows"], "n_clusters", "Zones", names, note)
 
 
-def _tree_table(drawing: Drawing) -> ReportTable:
+def _tree_table(drawing: Drawing) -> ReportTable | None:
     stored = drawing.reading.found["tree"]
+    if not stored["rows"]:
+        return None
     names = {"ari": "ARI", "nmi": "NMI", "nmi_tree": "NMI with truth, tree", "nmi_flat": "…, partition made for it"}
     note = told_agreement(stored["rows"], stored["n_zones"])
     return _measures_table(stored["rows"], "n_clusters", "Zones", names, note)
@@ -243,7 +245,7 @@ def _region_table(drawing: Drawing) -> ReportTable:
     return ReportTable(head=("Region", "Area, km²", "Zones", "ARI", "NMI"), rows=rows, note=note)
 
 
-TABLES: dict[str, Callable[[Drawing], ReportTable]] = {
+TABLES: dict[str, Callable[[Drawing], ReportTable | None]] = {
     "regions": _region_table,
     "cards": _card_table,
     "sweep": _sweep_table,
