@@ -2,14 +2,16 @@
 
 A tile goes to the nearest zone in the metric of the partition. Its missing dates are filled by the means of the dates
 over the tiles that the zones were made of, plus how the tile differs from them on its other dates
-(`taxoscape.zones.missing`): its zone depends on no other new tile, and on the very tiles that the zones were made of
-it is theirs again.
+(`taxoscape.zones.missing`): but for the levels of whole dates (`taxoscape.zones.levels`) its zone depends on no other
+new tile, and on the very tiles that the zones were made of it is theirs again.
 
 **Unlike.** A tile is unlike anything that the zones were made of where it lies farther out than any of those tiles:
 from the centre of its zone, or, since a learned metric looks along some axes only, off these axes (the residual).
 Both are told as a ratio to the largest value among the tiles of the partition, of all zones, and the larger ratio
 counts: above 1 is unlike. One bound for all zones, since the unit of a learned metric is the same in all of them, and
-a bound for each would give as many times false alarms. A tile that misses dates is held against the tiles of the
+a bound for each would give as many times false alarms. Off the axes the bound is no less than `OFF_AXES` of how far
+tiles usually are from the mean series of their zone: where the axes are nearly all there are, what is left is nothing.
+A tile that misses dates is held against the tiles of the
 partition as they are when just these dates are taken from them: with fewer dates a distance is another thing.
 """
 
@@ -45,6 +47,8 @@ WORK = 5e9
 """Values that are looked at for that, at most."""
 SAMPLE_TILES = 1_000
 """Tiles of the partition that rarer sets of missing dates are held against, or all dates, where that is farther out."""
+OFF_AXES = 0.5
+"""Least bound off the axes, over the median Euclidean distance of a tile of the partition from its zone's mean."""
 SLACK = 1e-6
 """By how much a tile may be beyond the farthest of the partition and still be as far: last digits differ."""
 BLOCK_BYTES = 64 * 2**20
@@ -194,6 +198,8 @@ class _Known:
     """float64 (column, component): orthonormal axes that the metric looks along; None where it looks along all."""
     centres: npt.NDArray[np.floating]
     """Centres of the zones, (zone, component), or (zone, time, feature) without a metric."""
+    spread: float
+    """Median Euclidean distance of a tile to the mean series of its zone."""
 
     @classmethod
     def of(cls, zones: xr.Dataset, series: xr.Dataset) -> _Known:
@@ -202,15 +208,17 @@ class _Known:
         values = series["embedding"].to_numpy()
         if len(members) < len(values):
             values, counts = values[members], counts[members]
-        means = means_of_dates(values, counts)
-        if "metric_axes" not in zones:
-            centres = zones["centroids"].to_numpy()
-            return cls(values=values, counts=counts, means=means, metric=None, basis=None, centres=centres)
-        metric = metric_of(zones)
-        whole = metric.axes.shape[1] >= metric.axes.shape[0]
-        basis = None if whole else np.linalg.qr(metric.axes)[0]
-        centres = metric_centroids(zones)
-        return cls(values=values, counts=counts, means=means, metric=metric, basis=basis, centres=centres)
+        means, centroids = means_of_dates(values, counts), zones["centroids"].to_numpy()
+        own = zones["labels"].to_numpy()[members].astype(np.int64) - 1
+        apart = flat_distances(values, counts, centroids)[np.arange(len(members)), own]
+        metric, basis, centres = None, None, centroids
+        if "metric_axes" in zones:
+            metric, centres = metric_of(zones), metric_centroids(zones)
+            basis = np.linalg.qr(metric.axes)[0] if metric.axes.shape[1] < metric.axes.shape[0] else None
+        return cls(
+            values=values, counts=counts, means=means, metric=metric, basis=basis, centres=centres,
+            spread=float(np.median(apart)),
+        )  # fmt: skip
 
     def distances(self, values: Float32, counts: Bool) -> tuple[Float32, Float64]:
         """Return how far tiles that count on some date are from each zone, and how far off the axes of the metric.
@@ -269,7 +277,8 @@ def _outlyingness(own: Float64, off: Float64, counts: Bool, known: _Known, rng: 
         else:
             bounds[index] = np.maximum(known.farthest(patterns[index], sample), whole)
     size = float(np.sqrt(np.square(known.means).sum())) or 1.0
-    least = SLACK * np.array([size if known.metric is None else 1.0, size])  # what rounding makes of nothing
+    nothing = SLACK * np.array([size if known.metric is None else 1.0, size])  # what rounding makes of it
+    least = np.maximum(nothing, [0.0, OFF_AXES * known.spread])
     bounds = np.maximum(np.where(bounds > 0, bounds, whole), least) * (1 + SLACK)
     ratios = np.stack([own, off], axis=1) / bounds[which.ravel()]
     return np.asarray(ratios.max(axis=1))
