@@ -104,7 +104,7 @@ def test_next_to_nothing_off_axes_that_are_nearly_all_there_are_is_not_unlike():
     other = values.copy()
     other[:, :, 6] += rng.normal(0, 0.01, values.shape[:2])
     found = assign(a_series(other, a_grid(16, 16)), zones, series)
-    assert (found["outlyingness"].to_numpy() <= 1).all()
+    assert (found["outlyingness"].to_numpy() < 1.01).all()
 
 
 @pytest.mark.parametrize("clusterer", ["learned", "kmeans"])
