@@ -19,6 +19,8 @@ from taxoscape.testing.region import Region
 from taxoscape.testing.writing import write_region
 from tests.run.conftest import QUICK
 
+pytestmark = pytest.mark.slow
+
 MAPS = ("zones.tif", "zones_tree.tif", "colours.tif", "confidence.tif", "zones.qml", "zones_tree.json")
 
 
