@@ -6,7 +6,7 @@ import pytest
 from taxoscape.areas import cell_areas_km2
 from taxoscape.errors import InputError
 from taxoscape.publish.colour import part_colours
-from taxoscape.publish.tree_figure import blocks_of, figure_tree, last_shown, order_of
+from taxoscape.publish.tree_figure import blocks_of, figure_tree, last_shown, order_of, runs_of
 from taxoscape.zones.clustering import cluster
 from taxoscape.zones.tree import zone_tree
 from tests.builders import a_grid, a_series, blobs
@@ -61,3 +61,14 @@ def test_a_tree_of_one_zone_and_colours_of_another_tree(tmp_path):
     figure_tree(tmp_path / "tree.png", tree=tree, colours=colours, areas_km2=areas, table=table)
     with pytest.raises(InputError, match="give those of one run"):
         figure_tree(tmp_path / "a.png", tree=tree, colours=colours[:-1], areas_km2=areas, table=table)
+
+
+def test_blocks_that_are_alike_in_cut_after_cut_are_drawn_as_one():
+    tree, _, areas, _ = a_tree()
+    blocks = blocks_of(tree, areas, 12)
+    runs = runs_of(blocks)
+    assert sum(stop - start + 1 for _, start, stop, _, _ in runs) == len(blocks)
+    assert len(runs) == 2 * 12 - 1
+    assert {(number, k) for number, start, stop, _, _ in runs for k in range(start, stop + 1)} == {
+        (number, k) for number, k, _, _ in blocks
+    }

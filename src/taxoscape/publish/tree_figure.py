@@ -36,8 +36,6 @@ LEAST_SHOWN = 5
 BLOCKS, BARS = 4.6, 1.1
 """Heights of the two panels in inches."""
 _LEFT, _PLOT, _GAP = 0.85, 5.5, 0.3
-_OVERLAP = 0.05
-"""How far a block reaches below that of the next cut, so that no seam shows between them."""
 _NUMBER = 0.14
 """Height of a block in inches from which its number is written into it."""
 
@@ -132,26 +130,41 @@ def blocks_of(tree: ZoneTree, areas_km2: Float64, last: int) -> list[tuple[int, 
     return found
 
 
+def runs_of(blocks: list[tuple[int, int, float, float]]) -> list[tuple[int, int, int, float, float]]:
+    """Return (number, first k, last k, top, bottom): blocks of one zone that are alike in cut after cut, as one."""
+    runs: list[tuple[int, int, int, float, float]] = []
+    last: dict[int, int] = {}
+    for number, k, top, bottom in blocks:
+        at = last.get(number)
+        if at is not None:
+            _, start, stop, before, below = runs[at]
+            if stop == k - 1 and abs(before - top) + abs(below - bottom) < 1e-9:
+                runs[at] = (number, start, k, before, below)
+                continue
+        last[number] = len(runs)
+        runs.append((number, k, k, top, bottom))
+    return runs
+
+
 def _draw_blocks(axes: Axes, tree: ZoneTree, colours: Pixels, areas_km2: Float64, last: int) -> None:
     """Draw the blocks, and their numbers where a zone begins, at the run's own number of zones, and at the end."""
     from matplotlib.patches import Rectangle
     from matplotlib.patheffects import withStroke
 
-    blocks = blocks_of(tree, areas_km2, last)
-    first = {number: int(tree.first_k[number - 1]) for number, *_ in blocks}
+    first = tree.first_k.tolist()
     axes.set(xlim=(0.5, last + 0.5), ylim=(1, 0))
-    for number, k, top, bottom in blocks:
+    for number, start, stop, top, bottom in runs_of(blocks_of(tree, areas_km2, last)):
         face = tuple(int(value) / 255 for value in colours[number - 1])
-        axes.add_patch(
-            Rectangle(
-                (k - 0.5, top), 1 + _OVERLAP * (k < last), bottom - top, facecolor=face, edgecolor=face, linewidth=0.2
-            )
-        )
-        axes.plot((k - 0.5, k + 0.5), (bottom, bottom), color="white", linewidth=0.7, solid_capstyle="butt", zorder=3)
-        if first[number] == k and k > 1:
-            axes.plot((k - 0.5, k - 0.5), (top, bottom), color="white", linewidth=0.9, solid_capstyle="butt", zorder=3)
-        room = (bottom - top) * BLOCKS >= _NUMBER and _PLOT / last >= 0.1 * len(str(number))
-        if room and k in (first[number], tree.n_zones, last):
+        left, right = start - 0.5, stop + 0.5
+        axes.add_patch(Rectangle((left, top), right - left, bottom - top, facecolor=face, edgecolor=face, lw=0.2))
+        axes.plot((left, right), (bottom, bottom), color="white", linewidth=0.7, solid_capstyle="butt", zorder=3)
+        begins = first[number - 1] == start
+        if begins and start > 1:
+            axes.plot((left, left), (top, bottom), color="white", linewidth=0.9, solid_capstyle="butt", zorder=3)
+        if (bottom - top) * BLOCKS < _NUMBER or _PLOT / last < 0.1 * len(str(number)):
+            continue
+        written = {tree.n_zones, last, *([start] if begins else [])}
+        for k in sorted(written.intersection(range(start, stop + 1))):
             axes.text(k, (top + bottom) / 2, str(number), ha="center", va="center_baseline", fontsize=8.5,
                       fontweight="bold", color="white", zorder=6,
                       path_effects=[withStroke(linewidth=2, foreground=canvas.INK)])  # fmt: skip

@@ -121,7 +121,8 @@ def assign(
     k = int(zones.sizes["zone"])
     distances = np.full((grid.n_tiles, k), np.nan, dtype=np.float32)
     off = np.full(grid.n_tiles, np.nan)
-    distances[members], off[members] = known.distances(values[members], counts[members])
+    here = slice(None) if len(members) == len(values) else members  # no copy of a series that is large
+    distances[members], off[members] = known.distances(values[here], counts[here])
     labels = np.zeros(grid.n_tiles, dtype=label_dtype(k))
     labels[members] = distances[members].argmin(axis=1) + 1
     own = np.full(grid.n_tiles, np.nan)
@@ -144,7 +145,7 @@ def assign(
 
 def levelled(values: Float32, shifts: Float64) -> Float32:
     """Return a series, float32 (tile, time, feature), without the shifts of its dates, float64 (time, feature)."""
-    return values if not shifts.any() else (values - shifts).astype(np.float32)
+    return values if not shifts.any() else np.subtract(values, shifts.astype(np.float32), dtype=np.float32)
 
 
 def leaves_of(
