@@ -75,7 +75,8 @@ def figure_unlike(
             axes.set_anchor("NW")
             canvas.draw_map(axes, Picture(rgb=grid.to_map(picture), bounds=frame.bounds), frame, title)
         told = f"red: farther out than any tile that the zones were made of, {share} of the tiles; dark: nearly as far"
-        figure.text(0.55 / WIDTH, 0.16 / tall, told, fontsize=9, color=canvas.FAINT, va="bottom")
+        below = max(0.95 + height - 0.97 * _MAP * frame.aspect - 0.62, 0.3)
+        figure.text(0.55 / WIDTH, below / tall, told, fontsize=9, color=canvas.FAINT, va="top")
         legend = figure.add_axes(
             ((WIDTH - _LEGEND - 0.1) / WIDTH, 0.95 / tall, _LEGEND / WIDTH, height / tall)
         )  # fmt: skip
