@@ -27,11 +27,13 @@ from taxoscape.cube.labels import read_labels_on_grid
 from taxoscape.grid import Grid, Lattice
 from taxoscape.run.store import read_dataset, read_series
 from taxoscape.testing.region import Region, region_cube
-from taxoscape.zones.assign import assign
+from taxoscape.zones.assign import assign, leaves_of
 
 MARKS = (BEGIN.replace("table", "other-year"), END.replace("table", "other-year"))
 PATCH_PX = 200
 """Edge of a patch of unknown ground."""
+CUTS = (4, 8, 12, 20)
+"""Numbers of zones at which the years are compared."""
 STRANGERS = (7, 8, 9, 11)
 """Seeds of the land of other built-in regions."""
 
@@ -105,7 +107,14 @@ def unlike_rows(cube: xr.DataArray, region: Region, encoder: Any, zones: Any, se
     return [*rows, {"ground": "all other ground", "unlike": float(unlike[rest].mean())}]
 
 
-def of_run(home: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def cut_row(later: xr.Dataset, zones: xr.Dataset, series: xr.Dataset) -> dict[str, Any]:
+    """Return the share of tiles that are in the same zone in both years, by the number of zones of the cut."""
+    tree = tx.zone_tree(series, zones)
+    leaves = leaves_of(tree, later, assign(later, zones, series), series)
+    return {str(k): float((tree.lookup(k)[leaves] == tree.cut(k)).mean()) for k in CUTS}
+
+
+def of_run(home: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, Any]]:
     """Return the rows of a kept run of the built-in region."""
     run, seed = home / "run", int(home.name.rpartition("-")[2])
     series, zones = read_series(run / "series.zarr").load(), read_dataset(run / "partition.zarr")
@@ -116,7 +125,8 @@ def of_run(home: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     later = tx.encode(cube, encoder)
     truth = read_labels_on_grid(home / "truth" / "truth.tif", grid_of(later)).astype(np.int64)
     years = [{"run": home.name, **row} for row in year_rows(later, zones, series, truth)]
-    return years, [{"run": home.name, **row} for row in unlike_rows(cube, region, encoder, zones, series)]
+    unlike = [{"run": home.name, **row} for row in unlike_rows(cube, region, encoder, zones, series)]
+    return years, unlike, {"run": home.name, **cut_row(later, zones, series)}
 
 
 def year_table(rows: list[dict[str, Any]]) -> str:
@@ -140,6 +150,15 @@ def unlike_table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def cut_table(rows: list[dict[str, Any]]) -> str:
+    """Return the share of tiles in the same zone in both years as a Markdown table."""
+    head = "| run | " + " | ".join(f"{k} zones" for k in CUTS) + " |"
+    lines = [head, "|---" + "|---:" * len(CUTS) + "|"]
+    return "\n".join(
+        [*lines, *(f"| {row['run']} | " + " | ".join(f"{row[str(k)]:.1%}" for k in CUTS) + " |" for row in rows)]
+    )
+
+
 def main() -> None:
     """Print the tables and put them into the documentation."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -148,10 +167,12 @@ def main() -> None:
     given = parser.parse_args()
     years: list[dict[str, Any]] = []
     unlike: list[dict[str, Any]] = []
+    cuts: list[dict[str, Any]] = []
     for name in given.runs:
-        first, second = of_run(given.folder / name)
-        years, unlike = [*years, *first], [*unlike, *second]
-    text = f"{year_table(years)}\n\n{unlike_table(unlike)}"
+        first, second, third = of_run(given.folder / name)
+        years, unlike, cuts = [*years, *first], [*unlike, *second], [*cuts, third]
+    same = f"Tiles in the same zone of the tree's cut in both years:\n\n{cut_table(cuts)}"
+    text = f"{year_table(years)}\n\n{unlike_table(unlike)}\n\n{same}"
     print(text)
     write_docs(DOCS, text, marks=MARKS)
 

@@ -30,6 +30,9 @@ def test_tables_have_a_line_for_each_part_and_each_ground(bench):
     row = {"run": "a-1", "part": "whole", "first year": 0.9, "levels": 0.8, "as it is": 0.7,
            "unlike, levels": 0.01, "unlike, as it is": 0.2}  # fmt: skip
     assert bench.year_table([row]).splitlines()[2] == "| a-1 | whole | 0.900 | 0.800 | 0.700 | 1.0% | 20.0% |"
+    assert bench.cut_table([{"run": "a-1", "4": 1, "8": 0.9, "12": 0.8, "20": 0.5}]).splitlines()[2] == (
+        "| a-1 | 100.0% | 90.0% | 80.0% | 50.0% |"
+    )
     rows = [{"run": run, "ground": "noise", "unlike": share} for run, share in (("a-1", 1.0), ("a-2", 0.5))]
     assert bench.unlike_table(rows).splitlines()[2] == "| noise | 100.0% | 50.0% |"
 
