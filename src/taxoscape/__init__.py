@@ -29,6 +29,7 @@ _HOME = {
     "quality": "taxoscape.analysis.quality",
     "representatives": "taxoscape.analysis.representatives",
     "agreement": "taxoscape.analysis.agreement",
+    "assign": "taxoscape.zones.assign",
     "association": "taxoscape.analysis.association",
     "centroid_paths": "taxoscape.analysis.dates",
     "changes": "taxoscape.analysis.changes",
@@ -42,6 +43,8 @@ _HOME = {
     "sweep": "taxoscape.analysis.sweep",
     "tile_statistics": "taxoscape.analysis.baselines",
     "zone_cards": "taxoscape.analysis.cards",
+    "zone_tree": "taxoscape.zones.tree",
+    "ZoneTree": "taxoscape.zones.tree",
     "InputError": "taxoscape.errors",
     "RunFolderError": "taxoscape.errors",
     "TaxoscapeError": "taxoscape.errors",
@@ -53,8 +56,10 @@ __all__ = [
     "Refined",
     "RunFolderError",
     "TaxoscapeError",
+    "ZoneTree",
     "__version__",
     "agreement",
+    "assign",
     "association",
     "centroid_paths",
     "changes",
@@ -76,6 +81,7 @@ __all__ = [
     "tile_statistics",
     "train_encoder",
     "zone_cards",
+    "zone_tree",
 ]
 
 if TYPE_CHECKING:
@@ -97,9 +103,11 @@ if TYPE_CHECKING:
     from taxoscape.embedding.encoding import encode
     from taxoscape.embedding.fit import train_encoder
     from taxoscape.errors import InputError, RunFolderError, TaxoscapeError
+    from taxoscape.zones.assign import assign
     from taxoscape.zones.clustering import cluster, evidence
     from taxoscape.zones.confidence import confidence
     from taxoscape.zones.refine import Refined, refine
+    from taxoscape.zones.tree import ZoneTree, zone_tree
 
 
 def __getattr__(name: str) -> Any:

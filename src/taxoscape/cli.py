@@ -22,7 +22,7 @@ import click
 
 from taxoscape import __version__
 from taxoscape.errors import TaxoscapeError
-from taxoscape.run.options import OPTIONS, Option, explicit_settings, numbers_of, options_of
+from taxoscape.run.options import APPLY_OPTIONS, OPTIONS, Option, explicit_settings, numbers_of, options_of
 from taxoscape.run.table import COMMANDS, owned_by
 
 log = logging.getLogger("taxoscape")
@@ -190,6 +190,26 @@ def _begin(scenes: tuple[str, ...], out: Path | None, given: dict[str, Any], *, 
     click.echo(f"report: {folder / 'report.html'}" if everything else f"run folder: {folder.path}")
 
 
+@app.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("scenes", nargs=-1, required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The new run folder.")
+@click.option("--overwrite", is_flag=True, help="Start anew where the folder holds another run.")
+@_settings_options(APPLY_OPTIONS)
+@_common
+def apply(run: Path, scenes: tuple[str, ...], out: Path, overwrite: bool, quiet: bool, **given: Any) -> None:
+    """Map SCENES of another year or area under the encoder and the zones of RUN; say which tiles are unlike them."""
+    from taxoscape.run import pipeline
+    from taxoscape.run.apply import apply_request
+    from taxoscape.run.prepare import prepare
+
+    _listen(quiet=quiet)
+    request = apply_request(pipeline.existing(run), scenes, explicit_settings(given, APPLY_OPTIONS))
+    folder = prepare(request, out, overwrite=overwrite, track=_Tracker(quiet=quiet))
+    pipeline.advance(folder, COMMANDS, track=_Tracker(quiet=quiet))
+    click.echo(f"report: {folder / 'report.html'}")
+
+
 def _add_stage(name: str, text: str) -> None:
     """Add the command of one later stage."""
     options = options_of(owned_by(name))
@@ -263,6 +283,20 @@ def evaluate(run: Path, truth: str, min_share: float, quiet: bool, debug: bool) 
     from taxoscape.run.evaluate import evaluate_run
 
     click.echo(json.dumps(evaluate_run(pipeline.existing(run), truth, min_share=min_share), indent=1))
+
+
+@app.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--zones", type=click.INT, required=True, metavar="K", help="Number of zones.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The GeoTIFF to write.")
+@_common
+def cut(run: Path, zones: int, out: Path, quiet: bool, debug: bool) -> None:
+    """Map RUN with another number of zones: its tree of zones, cut. Numbers and colours stay."""
+    from taxoscape.run import pipeline
+    from taxoscape.run.cut import cut_run
+
+    for path in cut_run(pipeline.existing(run), zones, out):
+        click.echo(f"map: {path}")
 
 
 def _listen(*, quiet: bool) -> None:

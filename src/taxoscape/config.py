@@ -54,6 +54,11 @@ class CubeSettings:
     """First date to take, ISO (2020-03-01, 2020-03 or 2020)."""
     end: str | None = None
     """Last date to take, ISO, inclusive."""
+    calendar: tuple[str, ...] = ()
+    """Dates, ISO, that the scenes are to stand for: those of the run whose zones are taken; empty: their own."""
+    match: Literal["season", "order"] = "season"
+    """How scenes are paired with the dates of the calendar: the nearest in the year, or in order, where there are as
+    many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_FORBID)
@@ -123,6 +128,11 @@ class ZoneSettings:
     are, as in the paper."""
     starts: Positive = 10
     """Starts of K-means; the best is kept."""
+    of: str | None = None
+    """A run folder whose zones are taken instead of making some; None: none."""
+    levels: bool = True
+    """Whether to take out, where zones are taken, what all tiles of a date have in common that those of the zones had
+    not: haze, light, gain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,9 @@ zones     ``labels``     (tile,)                  uint8/16   zone of the tile, 1
                                                              learned metric; NaN for zone 0
 ========  =============  =======================  =========  ========================================================
 
+Zones that were given to the tiles of another series (`taxoscape.zones.assign`) also have float32 ``outlyingness``
+(tile,), above 1: unlike any tile that the zones were made of; and float64 ``level_shifts`` (time, feature).
+
 Zones of a learned metric (attribute ``clusterer``) carry it: float64 ``metric_origin`` (time, feature), ``metric_axes``
 (time, feature, component), ``metric_ridge`` (component, component_) and float32 ``metric_centroids`` (zone, component),
 see `taxoscape.zones.metric`.

@@ -5,13 +5,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
 from taxoscape.analysis import components
 from taxoscape.analysis.components import fill_missing
 from taxoscape.errors import InputError
 from taxoscape.publish import colour
-from taxoscape.publish.colour import lab, series_colours, spread_colours, zone_colours
+from taxoscape.publish.colour import (
+    SHADE,
+    coloured_like,
+    lab,
+    part_colours,
+    series_colours,
+    spread_colours,
+    zone_colours,
+)
 
 
 @pytest.fixture
@@ -180,3 +190,34 @@ def test_so_many_zones_that_none_can_be_told_apart_keep_their_colours():
 def test_lab_has_the_published_values_of_white_red_and_blue():
     found = lab(np.array([[255, 255, 255], [255, 0, 0], [0, 0, 255]]))
     np.testing.assert_allclose(found, [[100, 0, 0], [53.24, 80.09, 67.20], [32.30, 79.19, -107.86]], atol=0.02)
+
+
+@given(st.integers(0, 1000), st.integers(1, 6), st.integers(0, 40))
+@settings(max_examples=15)
+def test_parts_have_colours_of_their_own_near_that_of_what_they_split_from_and_stay_when_there_are_more(seed, k, parts):
+    rng = np.random.default_rng(seed)
+    zones = spread_colours(rng.integers(0, 256, (k, 3), dtype=np.uint8))
+    splits_from = np.array([0] * k + [int(rng.integers(1, number)) for number in range(k + 1, k + parts + 1)])
+    found = part_colours(zones, splits_from)
+    np.testing.assert_array_equal(found[:k], zones)
+    assert len({tuple(colour) for colour in found.tolist()}) == k + parts
+    fewer = k + parts // 2
+    np.testing.assert_array_equal(part_colours(zones, splits_from[:fewer]), found[:fewer])
+
+
+def test_a_part_of_a_zone_has_a_shade_of_its_colour():
+    zones = np.array([[46, 132, 173], [170, 167, 20]], dtype=np.uint8)
+    (part,) = part_colours(zones, np.array([0, 1, 1]))[2:]
+    gaps = np.sqrt(((lab(zones) - lab(part)) ** 2).sum(axis=1))
+    assert SHADE <= gaps[0] < 2 * SHADE < gaps[1]
+
+
+def test_another_series_is_coloured_as_the_first_one_is(make):
+    grid = make.grid()
+    first = make.series(grid, make.labels(grid))
+    known = series_colours(first)
+    np.testing.assert_array_equal(coloured_like(first, known).rgb, known.rgb)
+    np.testing.assert_array_equal(coloured_like(first, known).seen, known.seen)
+    some = coloured_like(first.isel(tile=slice(20, 60)), known)
+    np.testing.assert_array_equal(some.rgb, known.rgb[20:60])
+    assert some.components is known.components

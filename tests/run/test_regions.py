@@ -285,3 +285,23 @@ def test_a_stride_is_refused_beside_regions(home, capsys):
         "taxoscape: several regions are laid side by side tile by tile: leave --stride out"
     )
     assert not (home / "strided" / "run.toml").exists()
+
+
+def test_a_run_of_regions_can_be_cut_for_each_and_applied_to_one(run, home, tmp_path):
+    assert run_command(["cut", str(run), "--zones", "5", "--out", str(tmp_path / "five.tif")]) == 0
+    for name in ("East", "Far West"):
+        with (
+            rasterio.open(tmp_path / f"five_{name}.tif") as cut,
+            rasterio.open(run / "regions" / name / "zones.tif") as own,
+        ):
+            five, three = cut.read(1), own.read(1)
+            assert cut.transform == own.transform
+        pairs = np.unique(np.stack([five[five > 0], three[five > 0]]), axis=1)
+        assert len(np.unique(pairs[0])) == pairs.shape[1]
+    out = tmp_path / "east"
+    applied = ["apply", str(run), str(home / "east" / "scenes"), "--out", str(out), "--no-levels", "--quiet"]
+    assert run_command(applied) == 0
+    with rasterio.open(out / "zones.tif") as ours, rasterio.open(run / "regions" / "East" / "zones.tif") as theirs:
+        np.testing.assert_array_equal(ours.read(1), theirs.read(1))
+        assert ours.colormap(1) == theirs.colormap(1)
+        assert ours.tags() == theirs.tags()

@@ -119,6 +119,7 @@ def zone_cards(
     *,
     layers: Sequence[Layer] = (),
     areas_km2: Float64 | None = None,
+    n_zones: int | None = None,
 ) -> tuple[ZoneCard, ...]:
     """Describe each zone of a region in numbers.
 
@@ -140,6 +141,8 @@ def zone_cards(
     areas_km2
         float64 (tile,): area of each tile's cell; where not given, `taxoscape.areas.cell_areas_km2` of the grid. Tiles
         of several regions on one joined grid have their areas on their own grids.
+    n_zones
+        K; where not given, the largest label.
 
     Returns
     -------
@@ -172,7 +175,7 @@ def zone_cards(
     tints = _tints(values, known)
     unit = _unit_of(ndvi)
     cards = []
-    for zone in range(1, int(labels.max(initial=0)) + 1):
+    for zone in range(1, (n_zones or int(labels.max(initial=0))) + 1):
         own = labels == zone
         curve = None if ndvi is None else _curve(ndvi[own])
         card = ZoneCard(

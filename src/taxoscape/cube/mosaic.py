@@ -144,7 +144,7 @@ class Mosaic:
 
     def __post_init__(self) -> None:
         by_date = scenes_of(self.plan.files)
-        self._scenes = [by_date[day] for day in self.plan.dates]
+        self._scenes = [by_date.get(day, []) for day in self.plan.dates]
         self._last = threading.local()
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -13,6 +13,7 @@ from taxoscape.cube.bands import pick_bands
 from taxoscape.cube.dates import within
 from taxoscape.cube.discover import Scenes
 from taxoscape.cube.foreign import adopt, open_netcdf, open_zarr
+from taxoscape.cube.laid import Match
 from taxoscape.cube.lazy import lazy_cube
 from taxoscape.cube.plan import plan_cube
 from taxoscape.cube.pointer import read_pointer
@@ -30,6 +31,8 @@ def open_cube(
     nodata: float | None = None,
     start: str | None = None,
     end: str | None = None,
+    calendar: Sequence[str] = (),
+    match: Match = "season",
 ) -> xr.DataArray:
     """Open scenes as one lazy, aligned, masked array.
 
@@ -47,6 +50,9 @@ def open_cube(
         already stays so.
     start, end
         First and last date to take, ISO: 2020-03-01, 2020-03 or 2020.
+    calendar, match
+        Dates, ISO, that files of another year are to stand for, those of a series that zones were made of; and how they
+        are paired, see `taxoscape.cube.laid`. The cube then has these dates, some without a valid pixel.
 
     Returns
     -------
@@ -84,13 +90,16 @@ def open_cube(
     >>> cube.shape, int(cube.valid.sum())
     ((1, 1, 2, 3), 5)
     """
+    if calendar and (isinstance(scenes, xr.DataArray | xr.Dataset) or _single(scenes) is not None):
+        raise InputError("only files of one date each can be laid on a calendar: give the scenes themselves (calendar)")
     if isinstance(scenes, xr.DataArray | xr.Dataset):
         return _select(_array(scenes, bands, nodata), start, end)
     path = _single(scenes)
     if path is None:
         settings = CubeSettings(
-            bands=tuple(bands), dates=None if dates is None else str(dates), nodata=nodata, start=start, end=end
-        )
+            bands=tuple(bands), dates=None if dates is None else str(dates), nodata=nodata, start=start, end=end,
+            calendar=tuple(calendar), match=match,
+        )  # fmt: skip
         return lazy_cube(plan_cube(scenes, settings))
     if dates is not None:
         raise InputError(f"{shown(path)} has its own dates: a table of dates is for files of one date each (--dates)")

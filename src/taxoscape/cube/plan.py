@@ -19,6 +19,7 @@ from taxoscape.cube.box import Box
 from taxoscape.cube.dates import date_rasters, within
 from taxoscape.cube.discover import Scenes, find_rasters
 from taxoscape.cube.duplicates import settle_duplicates
+from taxoscape.cube.laid import lay_on
 from taxoscape.cube.planned import CubePlan, PlannedFile, can_read_in_place, plan_from_json, plan_to_json
 from taxoscape.cube.rasters import Header, read_header
 from taxoscape.cube.wording import counted, named, shortened, together
@@ -85,7 +86,19 @@ def plan_cube(scenes: Scenes, settings: CubeSettings | None = None) -> CubePlan:
         dtype=chosen[0].dtype,
         nodata=nodata,
     )
-    return settle_duplicates(plan)
+    plan = settle_duplicates(plan)
+    return lay_on(plan, _days(settings.calendar), settings.match) if settings.calendar else plan
+
+
+def _days(calendar: Sequence[str]) -> list[date]:
+    """Return the dates of a calendar."""
+    try:
+        days = [date.fromisoformat(day) for day in calendar]
+    except ValueError:
+        raise InputError(f"a calendar is a list of dates such as 2020-03-01, not {shortened(calendar, 5)}") from None
+    if days != sorted(set(days)):
+        raise InputError(f"the dates of a calendar rise and differ, not {shortened(calendar, 5)}")
+    return days
 
 
 def _bands(headers: Sequence[Header], wanted: Sequence[str], dates: dict[Path, date], skipped: Skipped) -> Bands | str:

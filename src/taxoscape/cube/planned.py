@@ -20,6 +20,7 @@ from taxoscape.cube.wording import counted, shortened, shown
 from taxoscape.errors import InputError
 from taxoscape.grid import Lattice
 
+Day = date
 JSON_VERSION = 1
 """Version of the layout of ``cube.json``."""
 BLOCK_IN_PLACE = (128, 1024)
@@ -35,7 +36,7 @@ class PlannedFile:
     path: str
     """Absolute path."""
     date: date
-    """Day on which it was taken."""
+    """Day on which it was taken, or the date of a calendar that it stands for."""
     scene: int
     """Number of its scene among those of the date: where scenes overlap, the lowest number with a valid pixel wins."""
     bands: tuple[str, ...]
@@ -52,6 +53,13 @@ class PlannedFile:
     """Rows and columns of its internal blocks."""
     layout: str
     """Driver and compression, as ``GTiff/deflate``."""
+    taken: Day | None = None
+    """Day on which it was taken, where ``date`` is another one that it stands for (`taxoscape.cube.laid`)."""
+
+    @property
+    def day(self) -> Day:
+        """Day on which it was taken."""
+        return self.taken or self.date
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +177,7 @@ def _file(**values: Any) -> PlannedFile:
         **{
             **values,
             "date": date.fromisoformat(values["date"]),
+            "taken": date.fromisoformat(values["taken"]) if values.get("taken") else None,
             "bands": tuple(values["bands"]),
             "indexes": tuple(values["indexes"]),
             "box": Box(*values["box"]),

@@ -11,13 +11,13 @@ ones, as a rule), from white paper and from black ink.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.spatial import KDTree
 
-from taxoscape.analysis.components import principal_components, scores_of
+from taxoscape.analysis.components import principal_components, scores_of, tile_slices
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -34,6 +34,9 @@ LIGHTNESS = (28.0, 80.0)
 
 FAR_APART = 24.0
 """ΔE (CIE76) that any two of a few zones keep; more zones keep less, as the room shrinks."""
+
+SHADE = 14.0
+"""ΔE (CIE76) that a part of a zone keeps from the zone and from all others, while there is room."""
 
 MOST_TOLD_APART = 1000
 """Beyond this many zones no colours can be told apart, and natural ones are kept."""
@@ -112,6 +115,29 @@ def series_colours(series: xr.Dataset, *, rng: int = 0) -> SeriesColours:
     )
 
 
+def coloured_like(series: xr.Dataset, known: SeriesColours) -> SeriesColours:
+    """Colour the tiles of another series as those of a first one were: the same colour is the same look.
+
+    Parameters
+    ----------
+    series
+        A series of as many dates and features as the first.
+    known
+        Its colours, by `series_colours`.
+
+    Returns
+    -------
+    SeriesColours
+        The tiles' own ``rgb`` and ``seen``; the rest is that of ``known``.
+    """
+    embedding = series["embedding"]
+    blocks = [embedding.isel(tile=part).to_numpy() for part in tile_slices(embedding)]
+    seen = np.concatenate([np.isfinite(block).all(axis=2).any(axis=1) for block in blocks])
+    scores = np.concatenate([scores_of(block, known.date_means, known.components) for block in blocks])
+    rgb = np.where(seen[:, None], _stretched(scores, known.ranges), np.array(UNSEEN, dtype=np.uint8))
+    return replace(known, rgb=rgb, seen=seen)
+
+
 def zone_colours(centroids: npt.NDArray[np.floating], colours: SeriesColours) -> ZoneColours:
     """Give each zone the colour of its centroid, moved where zones would look alike.
 
@@ -140,11 +166,7 @@ def spread_colours(wanted: Pixels) -> Pixels:
     """Return colours near ``wanted``, uint8 (n, 3), that are told apart on a white page, earlier ones favoured."""
     if len(wanted) > MOST_TOLD_APART:
         return wanted.copy()
-    step = np.append(np.arange(0, 255, 8), 255)
-    choices = np.stack(np.meshgrid(step, step, step, indexing="ij"), axis=-1).reshape(-1, 3).astype(np.uint8)
-    places = lab(choices)
-    allowed = (places[:, 0] >= LIGHTNESS[0]) & (places[:, 0] <= LIGHTNESS[1])
-    choices, places = choices[allowed], places[allowed]
+    choices, places = _choices()
     needed = min(FAR_APART, 0.8 * (_ROOM / max(len(wanted), 1)) ** (1 / 3))
     nearest_taken = np.full(len(choices), np.inf)
     taken = np.empty((0, 3))
@@ -161,6 +183,51 @@ def spread_colours(wanted: Pixels) -> Pixels:
         taken = np.concatenate([taken, place[None]])
         nearest_taken = np.minimum(nearest_taken, np.sqrt(((places - place) ** 2).sum(axis=1)))
     return result
+
+
+def part_colours(zones: Pixels, splits_from: npt.NDArray[np.integer]) -> Pixels:
+    """Return colours of zones and of the parts that they are split into: a part has a shade of what it splits from.
+
+    Parameters
+    ----------
+    zones
+        uint8 (zone, 3): colours of the zones 1…K; they stay.
+    splits_from
+        Integer (id,): of each zone and part, the number that it splits from, lower than its own for parts; in the order
+        of the numbers, see `taxoscape.zones.tree`.
+
+    Returns
+    -------
+    uint8 (id, 3). The colour of a part does not depend on parts with higher numbers.
+
+    Notes
+    -----
+    Each part takes the allowed colour nearest to that of what it splits from, lightness counting half, that is far
+    enough from all before it; with hundreds of parts the room shrinks, and so does what is far enough.
+    """
+    choices, places = _choices()
+    result = np.zeros((len(splits_from), 3), dtype=np.uint8)
+    result[: len(zones)] = zones
+    nearest_taken = np.full(len(choices), np.inf)
+    for place in lab(zones):
+        nearest_taken = np.minimum(nearest_taken, np.sqrt(((places - place) ** 2).sum(axis=1)))
+    for index in range(len(zones), len(splits_from)):
+        needed = min(SHADE, 0.8 * (_ROOM / (index + 1)) ** (1 / 3))
+        off = (((places - lab(result[splits_from[index] - 1])) * (0.5, 1, 1)) ** 2).sum(axis=1)
+        free = nearest_taken >= needed
+        best = int(np.where(free, off, np.inf).argmin()) if free.any() else int(nearest_taken.argmax())
+        result[index] = choices[best]
+        nearest_taken = np.minimum(nearest_taken, np.sqrt(((places - places[best]) ** 2).sum(axis=1)))
+    return result
+
+
+def _choices() -> tuple[Pixels, Floats]:
+    """Return the colours that a zone may have, uint8 (choice, 3), neither ink nor paper, and their CIELAB."""
+    step = np.append(np.arange(0, 255, 8), 255)
+    choices = np.stack(np.meshgrid(step, step, step, indexing="ij"), axis=-1).reshape(-1, 3).astype(np.uint8)
+    places = lab(choices)
+    allowed = (places[:, 0] >= LIGHTNESS[0]) & (places[:, 0] <= LIGHTNESS[1])
+    return choices[allowed], places[allowed]
 
 
 def lab(rgb: npt.NDArray[np.integer]) -> Floats:

@@ -90,6 +90,11 @@ METRICS: dict[str, MetricText] = {
         label="Mean confidence",
         meaning="How sure tiles are of their zone, by how far the next one is. 1 is sure; see confidence.tif.",
     ),
+    "n_unlike": MetricText(
+        label="Tiles unlike anything seen",
+        meaning="Tiles farther out than any that the zones were made of, in another run; see unlike.tif.",
+    ),
+    "unlike_share": MetricText(label="Share of such tiles", meaning="Of the tiles with a zone, 0 to 1."),
     "ari_geographic_refined": MetricText(
         label="Agreement of first and refined zones",
         meaning="Adjusted Rand index between the two maps: 1 is the same, 0 is chance.",

@@ -28,10 +28,13 @@ from taxoscape.publish.projection_figure import figure_projections
 from taxoscape.publish.region_figure import figure_regions
 from taxoscape.publish.sweep_figure import figure_sweep
 from taxoscape.publish.table import ZoneRow
+from taxoscape.publish.tree_figure import figure_tree
+from taxoscape.publish.unlike_figure import figure_unlike
 from taxoscape.run.baselines import compared_labels
 from taxoscape.run.pictures import picture_bands, region_picture, strip_images
 from taxoscape.run.reading import Reading, associations, numbers, stored_projections
 from taxoscape.run.results import open_cube
+from taxoscape.run.tree import palette_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -163,6 +166,15 @@ def _graph(drawing: Drawing, path: Path) -> bool:
     return True
 
 
+def _tree(drawing: Drawing, path: Path) -> bool:
+    reading = drawing.reading
+    if reading.tree.n_leaves < 2:
+        return False
+    colours = palette_of(reading.tree, drawing.table)
+    figure_tree(path, tree=reading.tree, colours=colours, areas_km2=reading.areas_km2, table=drawing.table)
+    return True
+
+
 def _interpolation(drawing: Drawing, path: Path) -> bool:
     found = drawing.reading.found
     rows = [Between(**row) for row in numbers(found["interpolation"])]
@@ -214,6 +226,16 @@ def _confidence(drawing: Drawing, path: Path) -> bool:
         return False
     figure_confidence(
         path, confidence=reading.confidence, labels=reading.labels, grid=reading.grid, table=drawing.table
+    )
+    return True
+
+
+def _unlike(drawing: Drawing, path: Path) -> bool:
+    reading = drawing.reading
+    if reading.outlyingness is None:
+        return False
+    figure_unlike(
+        path, outlyingness=reading.outlyingness, labels=reading.labels, grid=reading.grid, table=drawing.table
     )
     return True
 
@@ -331,6 +353,15 @@ RELATIONS = (
         draw=_graph,
     ),
     Figure(
+        name="tree",
+        title="Fewer zones, or more",
+        caption="One taxonomy for every number of zones. Read it from left to right: zones are split, one at a time, "
+        "and each part lies inside what it was split from. The dashed line is this run. For the map of another "
+        "number:  taxoscape cut RUN --zones 12 --out zones_12.tif",
+        alt="Blocks that are split from left to right, from the whole region to many zones.",
+        draw=_tree,
+    ),
+    Figure(
         name="interpolation",
         title="What lies between two zones",
         caption="From one zone to a linked one: at a quarter, half and three quarters of the way between their means, "
@@ -368,6 +399,14 @@ RELATIONS = (
         "confidence.tif. On known ground 0.9 meant that nine of ten tiles were right; elsewhere take it as a ranking.",
         alt="Maps of the confidence of each tile, and of the zones, paler where tiles are not sure.",
         draw=_confidence,
+    ),
+    Figure(
+        name="unlike",
+        title="Is this land known?",
+        caption="The zones come from another run. A tile is unlike anything that they were made of where it lies "
+        "farther out than any tile of that run: its zone is only the least unfitting one. The same as unlike.tif.",
+        alt="Maps of how far out each tile lies, and of the zones without the tiles that are unlike anything seen.",
+        draw=_unlike,
     ),
     Figure(
         name="refinement",

@@ -34,6 +34,8 @@ from taxoscape.run.outcome import Context, Outcome
 from taxoscape.run.reading import LAYERS, REGIONS, Reading, layers_dataset
 from taxoscape.run.store import write_dataset
 from taxoscape.run.tables import csv_text, plain
+from taxoscape.run.taken import taken_look
+from taxoscape.run.tree import compare_cuts, read_tree
 
 REPRESENTATIVES = 4
 """Tiles shown for each zone."""
@@ -93,6 +95,15 @@ def _quality(work: _Analysis) -> None:
             work.metrics[name] = math.nan
 
 
+def _unlike(work: _Analysis) -> None:
+    """Count the tiles that are unlike anything that the zones were made of, where these are another run's."""
+    far = work.reading.outlyingness
+    if far is not None:
+        placed = work.reading.labels > 0
+        unlike = int((far[placed] > 1).sum())
+        work.metrics |= {"n_unlike": unlike, "unlike_share": unlike / int(placed.sum())}
+
+
 def _representatives(work: _Analysis) -> None:
     """METHOD step 10: what stands for each zone, what lies between them, and how they hang together."""
     reading = work.reading
@@ -117,7 +128,9 @@ def _layers(work: _Analysis) -> None:
 def _cards(work: _Analysis) -> None:
     """Describe and name the zones; keep the names that the user gave."""
     reading = work.reading
-    rows = update_names(work.context.folder, reading.cards, reading.labels)
+    taken = taken_look(work.context.folder)
+    names = None if taken is None else taken.names
+    rows = update_names(work.context.folder, reading.cards, reading.labels, names=names)
     work.found["names"] = [asdict(row) for row in rows]
 
 
@@ -198,6 +211,13 @@ def _sweep(work: _Analysis) -> None:
     work.found["sweep"] = {"rows": work.tables["sweep"], "chosen": evidence.chosen, "reason": evidence.reason}
 
 
+def _tree(work: _Analysis) -> None:
+    """Compare the cuts of the tree of zones with the partitions that were made for each number of zones alone."""
+    tree, evidence = read_tree(work.context.folder), read_evidence(work.context.folder)
+    rows = [] if evidence is None else compare_cuts(tree, evidence, _truth(work))
+    work.found["tree"] = {"n_zones": tree.n_zones, "n_leaves": tree.n_leaves, "rows": [asdict(row) for row in rows]}
+
+
 def _comparison(work: _Analysis) -> None:
     """METHOD step 12: pixels, training-free encoders, P^g and P^c in one table."""
     reading, folder, truth = work.reading, work.context.folder, _truth(work)
@@ -271,6 +291,7 @@ def _truth(work: _Analysis) -> np.ndarray[Any, Any] | None:
 
 PARTS: Mapping[str, Callable[[_Analysis], None]] = {
     "quality": _quality,
+    "unlike": _unlike,
     "representatives": _representatives,
     "layers": _layers,
     "cards": _cards,
@@ -278,6 +299,7 @@ PARTS: Mapping[str, Callable[[_Analysis], None]] = {
     "dates": _dates,
     "projections": _projections,
     "sweep": _sweep,
+    "tree": _tree,
     "comparison": _comparison,
 }
 """In order: later parts use what earlier ones found."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,13 @@ if TYPE_CHECKING:
     from taxoscape.publish.names import NameRow
 
 
-def update_names(folder: RunFolder, cards: Sequence[ZoneCard], labels: npt.NDArray[np.integer]) -> tuple[NameRow, ...]:
+def update_names(
+    folder: RunFolder,
+    cards: Sequence[ZoneCard],
+    labels: npt.NDArray[np.integer],
+    *,
+    names: Sequence[str] | None = None,
+) -> tuple[NameRow, ...]:
     """Propose names for the zones and write them, with those kept that the user gave.
 
     Parameters
@@ -39,6 +46,8 @@ def update_names(folder: RunFolder, cards: Sequence[ZoneCard], labels: npt.NDArr
         What each zone is like.
     labels
         Integer (tile,): zones 1…K, 0 = none.
+    names
+        What the zones are called in the run that they were taken from, in the place of proposals.
 
     Raises
     ------
@@ -46,7 +55,10 @@ def update_names(folder: RunFolder, cards: Sequence[ZoneCard], labels: npt.NDArr
         Where the file of names is no longer what it must be; it stays as it is.
     """
     path = folder / NAMES_FILE
-    rows = proposal_rows(cards, propose_names(cards))
+    proposed = propose_names(cards)
+    if names is not None:
+        proposed = tuple(replace(own, name=name) for own, name in zip(proposed, names, strict=True))
+    rows = proposal_rows(cards, proposed)
     old, before = read_names(path), partition_of(path)
     if old:
         given = [row.zone for row in old if row.edited or row.extra]

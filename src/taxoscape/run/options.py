@@ -181,6 +181,28 @@ OPTIONS: tuple[Option, ...] = (
 """In the order in which the help shows them."""
 
 
+MATCH = Option(
+    flag="--match",
+    setting="cube.match",
+    choices=("season", "order"),
+    help="Pair scenes with the dates of RUN by the time of the year, or in order, where there are as many. "
+    "[default: season]",
+)
+_APPLIED = (
+    "cube.bands", "cube.dates", "cube.nodata", "cube.start", "cube.end", "grid.partial", "grid.min_valid",
+    "analysis.layers", "analysis.truth", "analysis.min_share", "publish.rgb", "run.threads", "run.device",
+)  # fmt: skip
+LEVELS = Option(
+    flag="--levels/--no-levels",
+    setting="zones.levels",
+    kind="switch",
+    help="Take out what all tiles of a date have in common that those of RUN had not: haze, light, gain. "
+    "[default: levels]",
+)
+APPLY_OPTIONS: tuple[Option, ...] = (MATCH, LEVELS, *(option for option in OPTIONS if option.setting in _APPLIED))
+"""Options of `apply`: the encoder and the zones are those of the run."""
+
+
 def options_of(owned: tuple[str, ...] | None = None) -> tuple[Option, ...]:
     """Return the options whose setting, or its section, is among ``owned``; all where that is None."""
     if owned is None:

@@ -14,6 +14,7 @@ from taxoscape.publish.report import ReportContext, ReportFigure, ReportInput, R
 from taxoscape.run.drawing import Drawing, figures_of
 from taxoscape.run.reading import associations
 from taxoscape.run.table import STAGES
+from taxoscape.run.tree import told_agreement
 
 Scores = Mapping[str, Mapping[str, float]]
 """NMI, ARI, purity and tiles scored, by the name of a partition."""
@@ -23,7 +24,9 @@ FILES = (
     ("zones_geographic.tif", "the first zones, before refinement"),
     ("moved.tif", "the tiles that refinement moved, each with the zone it went to"),
     ("confidence.tif", "how sure each tile is of its zone, 0 to 1"),
+    ("unlike.tif", "how far out each tile lies; above 1: unlike anything that the zones were made of"),
     ("zones.gpkg", "the zones as polygons with area and share"),
+    ("zones_tree.json", "the tree of zones, which taxoscape cut  cuts into any number; its leaves are zones_tree.tif"),
     ("zones.toml", "the names of the zones: edit them, then  taxoscape publish  this folder"),
     ("regions", "the maps of each region, under the one legend"),
     ("colours.tif", "the likeness of tiles as colours"),
@@ -191,6 +194,15 @@ def _sweep_table(drawing: Drawing) -> ReportTable:
     return _measures_table(stored["rows"], "n_clusters", "Zones", names, note)
 
 
+def _tree_table(drawing: Drawing) -> ReportTable | None:
+    stored = drawing.reading.found["tree"]
+    if not stored["rows"]:
+        return None
+    names = {"ari": "ARI", "nmi": "NMI", "nmi_tree": "NMI with truth, tree", "nmi_flat": "…, partition made for it"}
+    note = told_agreement(stored["rows"], stored["n_zones"])
+    return _measures_table(stored["rows"], "n_clusters", "Zones", names, note)
+
+
 def _comparison_table(drawing: Drawing) -> ReportTable:
     names = {
         "n_features": "Features", "seconds": "Time", "nmi": "NMI", "ari": "ARI", "purity": "Purity",
@@ -235,10 +247,11 @@ def _region_table(drawing: Drawing) -> ReportTable:
     return ReportTable(head=("Region", "Area, km²", "Zones", "ARI", "NMI"), rows=rows, note=note)
 
 
-TABLES: dict[str, Callable[[Drawing], ReportTable]] = {
+TABLES: dict[str, Callable[[Drawing], ReportTable | None]] = {
     "regions": _region_table,
     "cards": _card_table,
     "sweep": _sweep_table,
+    "tree": _tree_table,
     "baselines": _comparison_table,
 }
 """The tables below figures, by the name of the figure."""
@@ -257,6 +270,23 @@ def _truth_note(scores: Scores, metrics: Mapping[str, Any]) -> str:
     return f"Scored on the {int(tiles)} tiles that have a zone and a label; the labels had no part in making the zones."
 
 
+def _taken_notes(markers: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, Any]) -> list[str]:
+    """Return what is to be said of a run whose zones are another run's."""
+    if "n_unlike" not in metrics:
+        return []
+    cube, cluster = (markers[stage].get("notes", {}) for stage in ("cube", "cluster"))
+    notes = [
+        f"Encoder and zones are those of {Path(cluster['taken_from']).name}, with their numbers, colours and names. "
+        f"{metrics['n_unlike']} tiles ({metrics['unlike_share']:.1%}) are unlike anything that they were made of."
+    ]
+    other = [f"{taken} for {day}" for day, taken in cube.get("stand_for", {}).items() if taken != day]
+    if other:
+        notes.append(f"The dates shown are those that the scenes stand for: {', '.join(other)}.")
+    if cube.get("without_scene"):
+        notes.append(f"No scene stands for {', '.join(cube['without_scene'])}: these dates are missing.")
+    return notes
+
+
 def _notes(drawing: Drawing, markers: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, Any]) -> list[str]:
     reading = drawing.reading
     notes = []
@@ -267,7 +297,8 @@ def _notes(drawing: Drawing, markers: Mapping[str, Mapping[str, Any]], metrics: 
         notes.append(f"Refinement moved {moved:.1%} of the tiles to another zone{several}.")
         if rounds and rounds[-1]["reason"]:
             notes.append(f"Refinement ended there, since {rounds[-1]['reason']}.")
-    if left_out and left_out != "as asked":
+    notes += _taken_notes(markers, metrics)
+    if left_out and left_out != "as asked" and "n_unlike" not in metrics:
         notes.append(f"Refinement was left out: {left_out}.")
     regions = [region.grid.n_tiles for region in drawing.regions]
     empty = (sum(regions) or reading.grid.n_tiles) - int((reading.labels > 0).sum())

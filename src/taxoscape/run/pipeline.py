@@ -100,7 +100,9 @@ def change(folder: RunFolder, name: str, explicit: Explicit) -> None:
             document.setdefault(section, {}).update(values)
         sections = {key: value for key, value in document.items() if key not in OTHER_KEYS}
         settings = from_dict(with_paths(sections, lambda path: os.path.normpath(base / path)))
-        if any((folder / made).exists() for made in stage_named("cube").outputs):
+        of = settings.zones.of
+        gone = of is not None and not RunFolder(of).exists  # whose zones these are: its own copy is enough
+        if not gone and any((folder / made).exists() for made in stage_named("cube").outputs):
             cube = open_cube(folder)
             joined = open_regions(folder)
             bands = tuple(str(band) for band in cube["band"].to_numpy())

@@ -24,6 +24,7 @@ from taxoscape.run.pictures import picture_bands
 from taxoscape.run.regions import Plans, plan_all
 from taxoscape.run.request import ENCODERS, Request, read_regions, read_run, with_paths
 from taxoscape.run.table import STAGES
+from taxoscape.run.taken import check_taken, state_of
 from taxoscape.run.work import check_encoder
 
 if TYPE_CHECKING:
@@ -78,7 +79,9 @@ def refuse_impossible(
     """Raise `InputError` for what can be known to fail before anything is made; return the grid of tiles."""
     shape, encoder, zones = settings.grid, settings.encoder, settings.zones.zones
     grid = Grid.over(lattice, tile_size=shape.tile_size, stride=shape.stride, partial=shape.partial)
-    if zones != "auto" and zones > grid.n_tiles:
+    if settings.zones.of:
+        check_taken(settings, lattice)
+    elif zones != "auto" and zones > grid.n_tiles:
         raise InputError(f"{zones} zones were asked for, but the region has only {grid.n_tiles} tiles: lower --zones")
     if encoder.encoder in ENCODERS:
         from taxoscape.embedding.networks import check_network
@@ -128,6 +131,8 @@ def _refuse_other_run(folder: RunFolder, request: Request, settings: Settings, p
         device=old.run.device if settings.run.device == "auto" else settings.run.device,
     ))  # fmt: skip
     found = differences(old, asked)
+    if settings.zones.of and folder.read_document().get("taken") != state_of(RunFolder(settings.zones.of)):
+        found.append(f"the zones of {settings.zones.of}: made anew since")
     before, after = read_regions(folder), request.regions
     if list(before) != list(after):
         found.append(f"regions: {', '.join(before) or 'one'} → {', '.join(after) or 'one'}")
@@ -136,7 +141,7 @@ def _refuse_other_run(folder: RunFolder, request: Request, settings: Settings, p
     now = {os.path.abspath(file.path) for file in plans.files}
     found += [f"scene no longer there: {path}" for path in sorted(set(inputs) - now)]
     found += [f"new scene: {path}" for path in sorted(now - set(inputs))]
-    days = {os.path.abspath(file.path): str(file.date) for file in plans.files}
+    days = {os.path.abspath(file.path): str(file.day) for file in plans.files}
     found += [
         f"date of {path}: {day} → {days[path]}" for path, day in inputs.dates.items() if days.get(path, day) != day
     ]
@@ -160,7 +165,7 @@ def _warn_of_other_inputs(request: Request, plans: Plans, inputs: Mapping[str, s
     """Say where a run file is repeated on scenes that are no longer what it was made from."""
     if request.inputs is None:
         return
-    days = {file.path: str(file.date) for file in plans.files}
+    days = {file.path: str(file.day) for file in plans.files}
     other = [
         Path(path).name
         for path, digest in request.inputs.items()
@@ -204,19 +209,22 @@ def _document(
     from taxoscape import __version__
 
     values = with_paths(to_dict(settings), lambda path: _relative(path, folder.path))
-    dates = {str(file.path): str(file.date)[:10] for file in plans.files}
+    dates = {str(file.path): str(file.day)[:10] for file in plans.files}
+    stands_for = {str(file.path): str(file.date)[:10] for file in plans.files if file.taken}
     here = folder.path
     regions = {name: [_relative(scene, here) for scene in scenes] for name, scenes in request.regions.items()}
     return {
         "taxoscape": __version__,
         **({} if regions else {"scenes": [_relative(scene, here) for scene in request.scenes]}),
         **values,
+        **({"taken": state_of(RunFolder(settings.zones.of))} if settings.zones.of else {}),
         "versions": {"python": platform.python_version(), **_versions()},
         **({"region": [{"name": name, "scenes": scenes} for name, scenes in regions.items()]} if regions else {}),
         "input": [
             {
                 "path": _relative(path, folder.path),
                 "date": dates[str(path)],
+                **({"stands_for": stands_for[str(path)]} if str(path) in stands_for else {}),
                 "sha256": digest,
                 **({"regions": _regions_of(path, plans)} if regions else {}),
             }

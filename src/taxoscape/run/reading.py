@@ -31,6 +31,7 @@ from taxoscape.grid import Grid
 from taxoscape.run.folder import RunFolder
 from taxoscape.run.results import is_refined, last_result, open_regions
 from taxoscape.run.store import read_dataset, read_series
+from taxoscape.run.tree import read_tree
 from taxoscape.zones.confidence import confidence
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from taxoscape.cube.joined import Joined, Placement
+    from taxoscape.zones.tree import ZoneTree
 
 LAYERS, REGIONS = "layers.zarr", "regions.zarr"
 """Layers on the tiles; where there are several regions, the zones that each makes of itself."""
@@ -112,6 +114,12 @@ class Reading:
         """float32 (tile,): how sure each tile is of its zone; NaN where it has none."""
         return confidence(self.zones)
 
+    @property
+    def outlyingness(self) -> npt.NDArray[np.float32] | None:
+        """float32 (tile,), see `taxoscape.zones.assign.assign`; None where the zones are the run's own."""
+        found = self.zones.get("outlyingness")
+        return None if found is None else np.asarray(found.to_numpy())
+
     @cached_property
     def statistics(self) -> xr.Dataset:
         """Mean and deviation of each band in each tile on each date."""
@@ -136,12 +144,18 @@ class Reading:
             self.grid,
             layers=self.layers,
             areas_km2=self.areas_km2,
+            n_zones=self.k,
         )
 
     @cached_property
     def graph(self) -> SemanticGraph:
         """The minimum spanning tree of the zones."""
         return semantic_graph(self.zones, areas_km2=self.areas_km2)
+
+    @cached_property
+    def tree(self) -> ZoneTree:
+        """The tree of zones."""
+        return read_tree(self.folder)
 
     @cached_property
     def changes(self) -> Changes | None:

@@ -66,6 +66,8 @@ def _nothing_to_refine(first: Encoder, zones: xr.Dataset, settings: Settings) ->
     from taxoscape.embedding.fit import untrainable
     from taxoscape.embedding.triplets import nothing_to_refine
 
+    if settings.zones.of:
+        return f"the zones are taken from {settings.zones.of}"
     if not settings.refine.refine:
         return "as asked"
     return untrainable(first) or nothing_to_refine(zones["labels"].to_numpy(), zones["counts"].to_numpy())

@@ -23,11 +23,11 @@ from taxoscape.run.folder import SETTINGS_FILE, RunFolder, describe, read_toml
 
 Explicit = Mapping[str, Mapping[str, Any]]
 
-OTHER_KEYS = ("scenes", "out", "preset", "taxoscape", "versions", "input", "region")
+OTHER_KEYS = ("scenes", "out", "preset", "taxoscape", "versions", "input", "region", "taken")
 """Keys of a run file that are not sections of settings."""
 
 
-PATHS = (("cube", "dates"), ("encoder", "encoder"), ("analysis", "truth"))
+PATHS = (("cube", "dates"), ("encoder", "encoder"), ("zones", "of"), ("analysis", "truth"))
 """Settings that may hold a path, as section and name; `ENCODERS` are none."""
 ENCODERS = ("tile2vec", *TRAINING_FREE)
 """Encoders known by name."""
@@ -235,7 +235,9 @@ def _others(folder: RunFolder, settings: Settings) -> dict[str, Any]:
     if analysis.truth:
         files["truth of the run"] = Path(analysis.truth)
     found: dict[str, Any] = {"analyse": {name: _state(path) for name, path in files.items() if path.exists()}}
-    if encoder not in ENCODERS and Path(encoder).exists():
+    if settings.zones.of:  # as it was when they were taken: the run that they are of may be elsewhere by now
+        found["train"] = found["cluster"] = found["tree"] = folder.read_document().get("taken", {})
+    elif encoder not in ENCODERS and Path(encoder).exists():
         found["train"] = _state(Path(encoder))
     found["publish"] = edited_names(folder / NAMES_FILE)
     found["cube"] = _scenes_by_region(folder.read_document())

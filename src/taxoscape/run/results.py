@@ -9,6 +9,7 @@ from taxoscape.run.folder import RunFolder
 from taxoscape.run.regions import CUBES, open_joined
 from taxoscape.run.request import read_regions, read_run
 from taxoscape.run.store import read_dataset, read_series
+from taxoscape.zones.assign import levelled
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -56,6 +57,13 @@ def is_refined(folder: RunFolder) -> bool:
 
 
 def last_result(folder: RunFolder) -> tuple[xr.Dataset, xr.Dataset]:
-    """Return the series and the zones that a run ends with: P^c, or P^g where it was not refined."""
+    """Return the series and the zones that a run ends with: P^c, or P^g where it was not refined.
+
+    The series of a run whose zones are another run's is levelled, as they were assigned.
+    """
     end = "" if is_refined(folder) else "_geographic"
-    return read_series(folder / f"series{end}.zarr"), read_dataset(folder / f"partition{end}.zarr")
+    series, zones = read_series(folder / f"series{end}.zarr"), read_dataset(folder / f"partition{end}.zarr")
+    if "level_shifts" in zones:  # zones of another run
+        values = levelled(series["embedding"].to_numpy(), zones["level_shifts"].to_numpy())
+        series = series.assign(embedding=series["embedding"].copy(data=values))
+    return series, zones

@@ -3,8 +3,8 @@
 A stage is done again only when its digest changes: the sha256 over its version, the settings it depends on, and the
 digests of the stages it needs (for ``cube``, the checksums and dates of the scenes), and what it reads from elsewhere.
 
-Some stages have no command of their own: ``statistics``, ``evidence`` and ``baselines`` are done with ``analyse``, and
-``evidence`` with ``cluster`` where it chooses the number of zones.
+Some stages have no command of their own: ``statistics``, ``evidence``, ``tree`` and ``baselines`` are done with
+``analyse``, and ``evidence`` with ``cluster`` where it chooses the number of zones.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Stage:
 
 FIGURES = (
     "maps", "regions", "strips", "cards", *(f"layer_{number}" for number in range(1, 100)), "graph", "interpolation",
-    "projections", "paths", "dates", "confidence", "refinement", "moves", "sweep", "baselines",
+    "tree", "projections", "paths", "dates", "confidence", "unlike", "refinement", "moves", "sweep", "baselines",
 )  # fmt: skip
 """Names of the figures that a run may have; others in their folder are the user's."""
 
@@ -79,8 +79,8 @@ STAGES: tuple[Stage, ...] = (
         version=3,
     ),
     Stage(
-        name="cluster", needs=("encode",), own=("zones",), also=("run.seed",), outputs=("partition_geographic.zarr",),
-        version=3,
+        name="cluster", needs=("encode",), own=("zones",), also=("run.seed",),
+        outputs=("partition_geographic.zarr", "taken.zarr"), version=3,
     ),
     Stage(
         name="refine",
@@ -89,6 +89,10 @@ STAGES: tuple[Stage, ...] = (
         also=("run.seed", "encoder", "zones.starts"),
         outputs=("encoder.safetensors", "series.zarr", "partition.zarr"),
         version=5,
+    ),
+    Stage(
+        name="tree", needs=("encode", "cluster", "refine"), own=(), also=("run.seed",), outputs=("tree.zarr",),
+        with_stage="analyse",
     ),
     Stage(
         name="baselines",
@@ -101,28 +105,28 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="analyse",
-        needs=("encode", "statistics", "evidence", "cluster", "refine", "baselines"),
+        needs=("encode", "statistics", "evidence", "cluster", "refine", "tree", "baselines"),
         own=("analysis.layers", "analysis.truth", "analysis.min_share"),
         also=("run.seed",),
         outputs=(
             "metrics.json", "analysis.json", "sweep.csv", "baselines.csv", "projections.csv", "dates.csv",
             "layers.zarr", "regions.zarr",
         ),
-        version=5,
+        version=6,
     ),
     Stage(
         name="publish",
-        needs=("cube", "encode", "cluster", "refine", "analyse"),
+        needs=("cube", "encode", "cluster", "refine", "tree", "analyse"),
         own=("publish",),
         also=("run.seed",),
         outputs=(
             "zones.tif", "zones.tif.aux.xml", "zones_geographic.tif", "zones_geographic.tif.aux.xml", "zones.qml",
-            "zones_geographic.qml", "moved.tif", "moved.tif.aux.xml", "moved.qml", "confidence.tif", "zones.gpkg",
-            "colours.tif", "regions",
+            "zones_geographic.qml", "moved.tif", "moved.tif.aux.xml", "moved.qml", "confidence.tif", "unlike.tif",
+            "zones.gpkg", "colours.tif", "regions", "zones_tree.json", "zones_tree.tif", "zones_tree.tif.aux.xml",
             *(f"figures/{name}.png" for name in FIGURES),
             "cards.csv", "curves.csv", "graph.graphml", "graph.json", "report.html",
         ),
-        version=5,
+        version=6,
     ),
 )  # fmt: skip
 """In the order in which `run` does them."""
@@ -184,6 +188,10 @@ def digests(settings: Settings, inputs: Inputs) -> dict[str, str]:
     values["encoder"].pop("statistics", None)
     if settings.encoder.carries_statistics(settings.zones.clusterer):
         values["encoder"]["statistics"] = True
+    if not settings.cube.calendar:  # nothing to lay scenes on: the same cube as ever
+        del values["cube"]["calendar"], values["cube"]["match"]
+    if not settings.zones.of:
+        del values["zones"]["levels"]
     result: dict[str, str] = {}
     for stage in STAGES:
         result[stage.name] = digest_of(

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -31,6 +31,8 @@ from taxoscape.run.regions import CUBES, ONLY, plan_all, write_cubes
 from taxoscape.run.request import ENCODERS, read_regions, read_run
 from taxoscape.run.results import open_cube, open_encoder
 from taxoscape.run.store import read_series, write_dataset
+from taxoscape.run.taken import take_zones
+from taxoscape.run.tree import make_tree
 from taxoscape.zones.clustering import cluster
 
 if TYPE_CHECKING:
@@ -52,6 +54,12 @@ def make_cube(context: Context) -> Outcome:
     plans = plan_all(context.scenes, read_regions(context.folder), context.settings)
     times, bands, height, width = plans.first.shape
     summary = f"{counted(times, 'date')} × {counted(bands, 'band')}"
+    notes: dict[str, Any] = {"skipped": [list(entry) for entry in plans.skipped]}
+    if context.settings.cube.calendar:
+        stand_for = {str(file.date): str(file.day) for file in plans.files}
+        without = [str(day) for day in plans.first.dates if str(day) not in stand_for]
+        notes |= {"stand_for": stand_for, "without_scene": without}
+        summary += f" ({len(without)} of the dates without a scene)" if without else ""
     if ONLY not in plans.by_region:
         name = CUBES
         summary = f"{counted(len(plans.by_region), 'region')}, {summary}"
@@ -63,8 +71,7 @@ def make_cube(context: Context) -> Outcome:
         name = "cube.zarr"
         write_cube(lazy_cube(plans.first), context.folder / name, overwrite=True, track=context.track)
     size = "" if name == CUBES else f" × {height} × {width} px"
-    skipped = [list(entry) for entry in plans.skipped]
-    return Outcome(outputs=(name,), summary=summary + size, notes={"skipped": skipped})
+    return Outcome(outputs=(name,), summary=summary + size, notes=notes)
 
 
 def train(context: Context) -> Outcome:
@@ -163,6 +170,8 @@ def measure_tiles(context: Context) -> Outcome:
 def cluster_geographic(context: Context) -> Outcome:
     """Partition the series under f^g: P^g."""
     settings, name = context.settings, "partition_geographic.zarr"
+    if settings.zones.of:
+        return take_zones(context, name)
     zones = cluster(
         read_series(context.folder / "series_geographic.zarr"),
         n_clusters=_wanted(context),
@@ -202,6 +211,7 @@ WORK: dict[str, Callable[[Context], Outcome]] = {
     "evidence": weigh_numbers,
     "cluster": cluster_geographic,
     "refine": refine,
+    "tree": make_tree,
     "baselines": make_baselines,
     "analyse": analyse,
     "publish": publish,
@@ -238,7 +248,8 @@ def _take_encoder(path: Path, cube: xr.DataArray, settings: Settings, target: Pa
     check_encoder(encoder, path, tuple(str(band) for band in cube["band"].to_numpy()), settings.grid.tile_size)
     reader = TileReader(cube, encoder.tile_size)
     _warn_of_scale(encoder, reader, path, settings)
-    encoder = judge(encoder, reader, seed=settings.run.seed, min_valid=settings.grid.min_valid)
+    if not settings.zones.of:
+        encoder = judge(encoder, reader, seed=settings.run.seed, min_valid=settings.grid.min_valid)
     metadata = {**encoder.metadata, "taken_from": {"name": path.name, **describe(path)}}
     replace(encoder, metadata=metadata).save(target)
     return Outcome(outputs=(target.name,), summary=f"taken from {path}", notes={"taken_from": str(path)})

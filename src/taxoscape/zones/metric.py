@@ -20,6 +20,7 @@ What is lost and gained against the alternatives, on made and on real regions, i
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,8 @@ TRIMS = 6
 ROUNDS = 20
 """Most rounds of partition and metric in turn."""
 SAME_TO_THE_EYE = 0.02
-"""Difference in the share of neighbours in one zone below which two partitions are told apart by likelihood."""
+"""Difference in the share of neighbours in one zone below which two partitions are told apart by likelihood; on small
+maps more, see `by_chance`."""
 BLOCK_BYTES = 64 * 2**20
 """Bytes of differences that are held at once."""
 
@@ -209,13 +211,22 @@ def learned_partition(
         complete = [_all_filled(matrix, fit(matrix, k, None, 0).labels, k)]
     settled = [space.settled(labels, k) for labels in complete]
     together = [float((labels[pairs[:, 0]] == labels[pairs[:, 1]]).mean()) if len(pairs) else 0.0 for labels in settled]
-    alike = [labels for labels, share in zip(settled, together, strict=True) if share > max(together) - SAME_TO_THE_EYE]
+    least = max(together) - SAME_TO_THE_EYE - by_chance(max(together), len(pairs))
+    alike = [labels for labels, share in zip(settled, together, strict=True) if share > least]
     labels = min(alike, key=lambda labels: space.log_volume(labels, k))
     metric = space.metric(space.whitening(space.within(labels, k)))
     placed = metric.apply(values, counts).astype(np.float64)
     centres = _means(placed, labels, k)
     inertia = float(np.square(placed - centres[labels]).sum())
     return Partition(labels=labels, centres=centres.astype(np.float32), inertia=inertia), metric
+
+
+def by_chance(share: float, n_pairs: int) -> float:
+    """Return by how much two partitions may differ in the share of neighbours in one zone, by chance alone.
+
+    Two standard errors of the difference of two shares of ``n_pairs`` pairs.
+    """
+    return 2 * math.sqrt(2 * share * (1 - share) / max(n_pairs, 1))
 
 
 def in_metric(series: xr.Dataset, zones: xr.Dataset) -> tuple[Float32, Float64] | None:

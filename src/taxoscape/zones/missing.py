@@ -109,18 +109,34 @@ def two_way_fill(values: Float32, counts: Bool) -> Float32:
     float32 (tile, time, feature), a copy, finite everywhere. A date on which no tile counts becomes the mean of the
     other dates' means.
     """
-    per_date = counts.sum(axis=0)[:, None]
-    date_mean = np.zeros(values.shape[1:])
-    for part in _blocks(values):
-        date_mean += np.where(counts[part, :, None], values[part], 0).sum(axis=0, dtype=np.float64)
-    date_mean /= np.maximum(per_date, 1)
-    never = per_date[:, 0] == 0
-    if never.any() and not never.all():
-        date_mean[never] = date_mean[~never].mean(axis=0)
+    date_mean = means_of_dates(values, counts)
     filled = np.empty(values.shape, dtype=np.float32)
     for part in _blocks(values):
         filled[part] = fill_from_means(values[part], counts[part], date_mean)
     return filled
+
+
+def means_of_dates(values: Float32, counts: Bool) -> Float64:
+    """Return the mean of each date over the tiles that count; where none does, that of the other dates' means.
+
+    Parameters
+    ----------
+    values, counts
+        float32 (tile, time, feature) and bool (tile, time).
+
+    Returns
+    -------
+    float64 (time, feature).
+    """
+    per_date = counts.sum(axis=0)[:, None]
+    means = np.zeros(values.shape[1:])
+    for part in _blocks(values):
+        means += np.where(counts[part, :, None], values[part], 0).sum(axis=0, dtype=np.float64)
+    means /= np.maximum(per_date, 1)
+    never = per_date[:, 0] == 0
+    if never.any() and not never.all():
+        means[never] = means[~never].mean(axis=0)
+    return means
 
 
 def fill_from_means(values: npt.NDArray[np.floating], counts: Bool, date_means: Float64) -> Float64:

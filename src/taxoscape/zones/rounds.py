@@ -23,13 +23,14 @@ from taxoscape.embedding.triplets import nothing_to_refine
 from taxoscape.progress import Track, silent
 from taxoscape.zones.clustering import cluster
 from taxoscape.zones.matching import match_zones
-from taxoscape.zones.metric import neighbours
+from taxoscape.zones.metric import by_chance, neighbours
 
 if TYPE_CHECKING:
     import xarray as xr
 
 TOLERANCE = 0.03
-"""By how much a round may lower the share of neighbouring tiles that are of one zone."""
+"""By how much a round may lower the share of neighbouring tiles that are of one zone; on small maps more, by what
+chance alone does (`taxoscape.zones.metric.by_chance`)."""
 AT_REST = 0.02
 """Share of the tiles that move, below which zones have come to rest."""
 
@@ -118,6 +119,7 @@ def in_rounds(
     """
     made: list[Round] = []
     stands, kept, before = zones, 0, together(zones)
+    n_pairs = len(neighbours(check_zones(zones), np.flatnonzero(zones["labels"].to_numpy())))
     for number in range(1, rounds + 1):
         if number > 1 and nothing_to_refine(stands["labels"].to_numpy(), stands["counts"].to_numpy()):
             break
@@ -125,7 +127,7 @@ def in_rounds(
         after = together(found)
         placed = zones["labels"].to_numpy() > 0
         moved = float((found["labels"].to_numpy() != stands["labels"].to_numpy())[placed].mean())
-        good = not (accept and after < before - TOLERANCE)
+        good = not (accept and after < before - TOLERANCE - by_chance(before, n_pairs))
         made.append(Round(number=number, moved_share=moved, together=after, together_before=before, kept=good))
         if not good:
             break
