@@ -173,8 +173,8 @@ def learned_partition(
     k
         Number of clusters, at most the number of different rows.
     starts
-        k-means++ starts on the principal axes, and as many in the metric of neighbours alone; of each the partition of
-        least error is carried on.
+        Half as many k-means++ starts as are made on the principal axes, where they are cheap, and again in the metric
+        of neighbours alone; of each the partition of least error is carried on.
     rng
         Source of the starts.
     first
@@ -202,7 +202,7 @@ def learned_partition(
     spaces = [space.rows] if space.beside is None else [space.rows, space.rows @ space.whitening(space.beside)]
     begun = []
     for rows in spaces:
-        tried = partitions(rows.astype(np.float32), k, starts=starts, rng=rng, track=track)
+        tried = partitions(rows.astype(np.float32), k, starts=2 * starts, rng=rng, track=track)
         begun.append(min(tried, key=lambda found: found.inertia).labels)
     begun += [] if first is None else [first]
     complete = [labels for labels in begun if labels.min() >= 0 and len(np.unique(labels)) == k]
