@@ -19,7 +19,7 @@ Zones that were given to the tiles of another series (`taxoscape.zones.assign`) 
 (tile,), above 1: unlike any tile that the zones were made of; and float64 ``level_shifts`` (time, feature).
 
 Zones of a learned metric (attribute ``clusterer``) carry it: float64 ``metric_origin`` (time, feature), ``metric_axes``
-(time, feature, component), ``metric_ridge`` (component, component_) and float32 ``metric_centroids`` (zone, component),
+(time, feature, component), ``metric_ridge`` (component, other) and float32 ``metric_centroids`` (zone, component),
 see `taxoscape.zones.metric`.
 
 Coordinates: ``time`` datetime64, rising and unique; ``band`` unicode; ``y``, ``x`` pixel centres of the cube (``y``

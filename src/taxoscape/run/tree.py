@@ -69,7 +69,7 @@ def tree_dataset(tree: ZoneTree) -> xr.Dataset:
             "centroids": (("id", "component"), tree.centroids),
             "origin": ("column", tree.space.origin),
             "axes": (("column", "component"), tree.space.axes),
-            "ridge": (("component", "component_"), tree.space.ridge),
+            "ridge": (("component", "other"), tree.space.ridge),
         },
         attrs={"n_zones": tree.n_zones},
     )

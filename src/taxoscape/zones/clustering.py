@@ -251,7 +251,7 @@ def _with_metric(zones: xr.Dataset, metric: Metric, centres: Float32) -> xr.Data
     return zones.assign(
         metric_origin=(("time", "feature"), origin, {"long_name": "series that is zero in the metric"}),
         metric_axes=(("time", "feature", "component"), axes, {"long_name": "map to where distance is Euclidean"}),
-        metric_ridge=(("component", "component_"), metric.ridge, {"long_name": "how missing dates are reckoned with"}),
+        metric_ridge=(("component", "other"), metric.ridge, {"long_name": "how missing dates are reckoned with"}),
         metric_centroids=(("zone", "component"), centres, {"long_name": "centre of the zone"}),
     )
 
