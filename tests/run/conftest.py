@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 QUICK = [
-    "--tile-size", "20", "--zones", "3", "--triplets", "150", "--epochs", "1", "--rounds", "1", "--no-accept",
+    "--tile-size", "20", "--zones", "3", "--triplets", "150", "--epochs", "1", "--rounds", "2", "--no-accept",
     "--threads", "1", "--quiet",
 ]  # fmt: skip
 """Options of a run that takes seconds, and is refined whatever that is worth."""

@@ -15,6 +15,7 @@ EXPLICIT = {
     "grid": {"tile_size": 20},
     "zones": {"zones": 3},
     "encoder": {"triplets": 150, "epochs": 1},
+    "refine": {"rounds": 2, "accept": False},
     "run": {"threads": 1},
 }
 
@@ -37,7 +38,7 @@ def stopping_after(steps: int):
     return track
 
 
-@pytest.mark.parametrize("steps", [0, 1, 6, 14, 24])
+@pytest.mark.parametrize("steps", [0, 1, 6, 14, 24, 34])
 def test_a_run_stopped_after_any_number_of_steps_goes_on_to_the_same_end(
     steps, finished, scenes, tmp_path, monkeypatch
 ):
