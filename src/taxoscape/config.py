@@ -73,6 +73,9 @@ class GridSettings:
     """What becomes of tiles that are not wholly inside the region."""
     min_valid: Share = 0.5
     """Share of valid pixels from which a tile counts on a date."""
+    fill: bool = False
+    """Whether the dates on which a tile does not count are filled along time from those on which it does. No: a tile
+    takes part with the dates that it has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_FORBID)

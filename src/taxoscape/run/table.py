@@ -58,7 +58,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         name="encode",
         needs=("cube", "train"),
-        own=("grid.stride", "grid.partial"),
+        own=("grid.stride", "grid.partial", "grid.fill"),
         also=("grid",),
         outputs=("series_geographic.zarr",),
     ),

@@ -26,7 +26,7 @@ from taxoscape.errors import InputError
 from taxoscape.progress import Track, silent
 from taxoscape.zones.levels import level_shifts
 from taxoscape.zones.metric import Metric, metric_centroids, metric_of
-from taxoscape.zones.missing import counted, flat_distances, means_of_dates, row_blocks
+from taxoscape.zones.missing import counted, flat_distances, means_of_dates, row_blocks, truly_seen
 from taxoscape.zones.numbering import label_dtype
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def assign(
     kept = zones.drop_dims("tile").drop_vars("spatial_ref", errors="ignore")
     return kept.assign(
         labels=("tile", labels, {"long_name": "zone of the tile, 0: none"}),
-        counts=(("tile", "time"), counts, {"long_name": "whether the tile counts on the date"}),
+        counts=(("tile", "time"), truly_seen(series, counts), {"long_name": "whether the tile counts on the date"}),
         distances=(("tile", "zone"), distances, zones["distances"].attrs),
         level_shifts=(("time", "feature"), shifts, {"long_name": "what was taken from each date of the series"}),
         outlyingness=("tile", outlyingness, {"long_name": "how far out, over the farthest the zones were made of"}),
@@ -168,10 +168,8 @@ def leaves_of(tree: ZoneTree, series: xr.Dataset, zones: xr.Dataset) -> npt.NDAr
     -------
     Integer (tile,), 0 = none: of the leaves of a tile's zone the nearest on the axes of the tree.
     """
-    values, counts = (
-        levelled(series["embedding"].to_numpy(), zones["level_shifts"].to_numpy()),
-        zones["counts"].to_numpy(),
-    )
+    values = levelled(series["embedding"].to_numpy(), zones["level_shifts"].to_numpy())
+    counts = np.asarray(np.isfinite(values).all(axis=2), dtype=np.bool_)
     labels = zones["labels"].to_numpy().astype(np.int64)
     zone_of = tree.lookup(tree.n_zones)[1:]
     found = np.zeros(len(labels), dtype=tree.leaves.dtype)

@@ -17,7 +17,7 @@ from taxoscape.progress import Track, silent
 from taxoscape.zones.evidence import MOST_ZONES, Evidence, distinct_rows, evidence_of
 from taxoscape.zones.kmeans import kmeans_partition
 from taxoscape.zones.metric import Metric, independent_share, learned_partition, neighbour_metric, neighbours
-from taxoscape.zones.missing import counted, flat_distances, seen_rows, whole_rows
+from taxoscape.zones.missing import counted, flat_distances, seen_rows, truly_seen, whole_rows
 from taxoscape.zones.numbering import label_dtype, number_by_size
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def cluster(
         centroids = _counted_means(matrix.reshape(values.shape), seen, labels - 1, k)
         distances = np.full((grid.n_tiles, k), np.nan, dtype=np.float32)
         distances[members] = _euclidean(metric.apply(values, seen), centres)
-    zones = _zones_dataset(series, grid, full, centroids, counts, distances, clusterer=clusterer)
+    zones = _zones_dataset(series, grid, full, centroids, truly_seen(series, counts), distances, clusterer=clusterer)
     if metric is not None:
         zones = _with_metric(zones, metric, centres)
     return zones if found is None else zones.assign_attrs(k_reason=found.reason)
@@ -244,6 +244,7 @@ def _zones_dataset(
             "inertia_mean": float((own**2).mean()),
             "clusterer": clusterer,
             "distance": DISTANCES[clusterer],
+            **({"filled": 1} if series.attrs.get("filled") else {}),
         },
     )
 
