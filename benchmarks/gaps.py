@@ -8,7 +8,7 @@ clouds are. Then the tiles are clustered anew, with the true number of zones:
 
 * ``whole``: nothing taken out (what the run missed itself is missing);
 * ``as they are``: the method, every tile by the dates that it has;
-* ``interpolated``: gaps filled along time, between the dates that a tile has, before clustering;
+* ``interpolated``: gaps filled along time, between the dates that a tile has, before clustering (``--fill``);
 * ``dates dropped``: the half of the dates left out on which most tiles are missing.
 """
 
@@ -27,6 +27,7 @@ from evidence import BEGIN, DATA, DOCS, END, REAL, write_docs
 from taxoscape.analysis.agreement import agreement
 from taxoscape.contracts import grid_of
 from taxoscape.cube.labels import read_labels_on_grid
+from taxoscape.embedding.encoding import filled
 from taxoscape.grid import Grid
 from taxoscape.run.store import read_series
 from taxoscape.zones.clustering import cluster
@@ -53,14 +54,8 @@ def gaps(grid: Grid, times: int, *, seed: int) -> Iterator[tuple[str, np.ndarray
 
 
 def interpolated(series: xr.Dataset) -> xr.Dataset:
-    """Return a series whose gaps are filled along time, the first and last date of a tile held beyond it."""
-    values, seen = series["embedding"].to_numpy().copy(), counted(series)
-    days = series["time"].to_numpy().astype("datetime64[D]").astype(np.float64)
-    for tile in np.flatnonzero(~seen.all(axis=1) & seen.any(axis=1)):
-        known = seen[tile]
-        for feature in values[tile].T:
-            feature[~known] = np.interp(days[~known], days[known], feature[known])
-    return with_values(series, values)
+    """Return a series whose gaps are filled along time (``--fill``)."""
+    return with_values(series, filled(series["embedding"].to_numpy(), series["time"].to_numpy()))
 
 
 def with_values(series: xr.Dataset, values: np.ndarray[Any, Any]) -> xr.Dataset:

@@ -110,7 +110,7 @@ def unlike_rows(cube: xr.DataArray, region: Region, encoder: Any, zones: Any, se
 def cut_row(later: xr.Dataset, zones: xr.Dataset, series: xr.Dataset) -> dict[str, Any]:
     """Return the share of tiles that are in the same zone in both years, by the number of zones of the cut."""
     tree = tx.zone_tree(series, zones)
-    leaves = leaves_of(tree, later, assign(later, zones, series), series)
+    leaves = leaves_of(tree, later, assign(later, zones, series))
     return {str(k): float((tree.lookup(k)[leaves] == tree.cut(k)).mean()) for k in CUTS}
 
 

@@ -73,6 +73,9 @@ class GridSettings:
     """What becomes of tiles that are not wholly inside the region."""
     min_valid: Share = 0.5
     """Share of valid pixels from which a tile counts on a date."""
+    fill: bool = False
+    """Whether the dates on which a tile does not count are filled along time from those on which it does. No: a tile
+    takes part with the dates that it has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_FORBID)
@@ -127,7 +130,7 @@ class ZoneSettings:
     """``learned``: in units of what varies within zones, which is learned with them; ``kmeans``: on the series as they
     are, as in the paper."""
     starts: Positive = 10
-    """Starts of K-means; the best is kept."""
+    """Starts of K-means; the best is kept. ``learned`` makes twice as many, where they are cheap."""
     of: str | None = None
     """A run folder whose zones are taken instead of making some; None: none."""
     levels: bool = True

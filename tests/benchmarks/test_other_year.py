@@ -11,6 +11,7 @@ import pytest
 
 from taxoscape.contracts import grid_of
 from taxoscape.testing.region import Region
+from taxoscape.zones.clustering import cluster
 from tests.builders import a_grid, a_series
 
 HERE = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -51,3 +52,15 @@ def test_patches_fit_into_the_cube_and_the_later_year_is_in_the_same_season(benc
         assert patch.dtype == np.uint8
     assert bench.years_later(date(2023, 3, 14)) == date(2025, 3, 18)
     assert bench.years_later(date(2023, 1, 30)) == date(2025, 1, 30)
+
+
+def test_a_later_year_is_scored_whole_and_by_quarters_and_cut_for_cut(bench):
+    rng = np.random.default_rng(3)
+    rows, cols = np.divmod(np.arange(400), 20)
+    truth = 1 + 2 * (rows >= 10) + (cols >= 10)
+    years = [a_series((np.eye(4)[truth - 1][:, None] * 4 + rng.normal(0, 0.4, (400, 3, 4))).astype(np.float32),
+                      a_grid(20, 20)) for _ in range(2)]  # fmt: skip
+    zones = cluster(years[0], n_clusters=4, starts=2)
+    whole = bench.year_rows(years[1], zones, years[0], truth)[0]
+    assert whole["levels"] > 0.9
+    assert bench.cut_row(years[1], zones, years[0])["4"] > 0.9

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from taxoscape.contracts import check_series
 from taxoscape.embedding.encoder import Encoder
-from taxoscape.embedding.encoding import Block, encode, encode_block, plan_blocks
+from taxoscape.embedding.encoding import Block, encode, encode_block, filled, plan_blocks
 from taxoscape.embedding.tiles import TileReader
 from taxoscape.errors import InputError
 from taxoscape.grid import Grid, Lattice
+from taxoscape.zones.missing import truly_seen
 from tests.builders import a_grid
 from tests.embedding.cubes import a_cube, noise
 from tests.embedding.test_encoder import ENCODER, RECIPE
@@ -117,3 +118,27 @@ def test_a_grid_of_another_tile_size_is_refused() -> None:
     with pytest.raises(InputError, match="tiles of 5 px, the encoder takes 10 px"):
         encode_block(CUBE, ENCODER, Grid.over(Lattice.of(CUBE), tile_size=5), Block(0, 1))
     assert RECIPE.tile_size == 10
+
+
+def test_missing_dates_are_filled_on_a_line_in_time_and_held_at_the_ends():
+    days = np.array(["2023-01-03", "2023-01-11", "2023-01-13", "2023-02-01"], "datetime64[ns]")
+    values = np.array([[np.nan, 2, np.nan, 23], [1, 2, 3, 4], [np.nan] * 4, [np.nan, np.nan, 5, np.nan]], np.float32)
+    found = filled(values[:, :, None], days)[:, :, 0]
+    np.testing.assert_allclose(found[0], [2, 2, 4, 23])
+    np.testing.assert_array_equal(found[1], values[1])
+    assert np.isnan(found[2]).all()
+    np.testing.assert_array_equal(found[3], [5] * 4)
+    assert np.isnan(values[0, 0])
+
+
+@pytest.mark.parametrize("stride", [10, 5])
+def test_a_filled_series_has_every_date_and_remembers_what_was_seen(stride):
+    grid = Grid.over(Lattice.of(CUBE), tile_size=10, stride=stride)
+    plain, whole = (encode(CUBE, ENCODER, grid=grid, fill=fill) for fill in (False, True))
+    seen = np.isfinite(plain["embedding"].to_numpy()).all(axis=2)
+    assert not seen.all()
+    assert np.isfinite(whole["embedding"].to_numpy()[seen.any(axis=1)]).all()
+    np.testing.assert_array_equal(whole["embedding"].to_numpy()[seen], plain["embedding"].to_numpy()[seen])
+    xr.testing.assert_identical(whole["valid"], plain["valid"])
+    np.testing.assert_array_equal(truly_seen(whole, np.ones_like(seen)), seen)
+    assert "filled" not in plain.attrs

@@ -299,3 +299,16 @@ def test_zones_without_refinement_can_be_applied_too(scenes, tmp_path, clusterer
     assert apply(run, scenes, out) == 0
     for name in MAPS:
         assert (out / name).read_bytes() == (run / name).read_bytes(), name
+
+
+def test_a_run_is_not_cleared_to_take_its_own_zones(finished, scenes, tmp_path, capsys):
+    out = tmp_path / "run"
+    shutil.copytree(finished, out)
+    before = sorted(path.name for path in out.iterdir())
+    assert apply(out, scenes, out, "--overwrite") == 2
+    assert "is the run whose zones are to be taken, and would be cleared" in capsys.readouterr().err
+    encoder = out / "encoder.safetensors"
+    again = ["run", str(scenes), "--out", str(out), "--encoder", str(encoder), "--overwrite", "--tile-size", "20"]
+    assert run_command(again) == 2
+    assert "is the run whose encoder is to be taken" in capsys.readouterr().err
+    assert sorted(path.name for path in out.iterdir()) == before

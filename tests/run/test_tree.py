@@ -104,6 +104,13 @@ def test_a_cut_that_cannot_be_made_is_refused(finished, tmp_path, monkeypatch, c
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_cut_does_not_take_the_place_of_the_map_of_the_run(finished, capsys):
+    before = (finished / "zones.tif").read_bytes()
+    assert run_command(["cut", str(finished), "--zones", "4", "--out", str(finished / "zones.tif")]) == 2
+    assert "is a map of the run itself" in capsys.readouterr().err
+    assert (finished / "zones.tif").read_bytes() == before
+
+
 def test_a_run_without_its_tree_is_refused_with_the_command_that_makes_it(finished, tmp_path, capsys):
     shutil.copytree(finished, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "tree.zarr")

@@ -159,3 +159,47 @@ def test_another_year_of_the_built_in_region_has_its_zones_and_is_known_land_onc
     assert bare < 0.75 * first
     assert (found["outlyingness"].to_numpy() > 1).mean() < 0.1
     assert (without["outlyingness"].to_numpy() > 1).mean() > 0.5
+
+
+def two_years(seed, *, dates=12, n=400):
+    """Two years of four kinds of land: series of one distribution, (tile, time, feature), and the kinds."""
+    rng = np.random.default_rng(seed)
+    kinds = np.repeat(range(4), n // 4)
+    centres = np.random.default_rng(99).normal(0, 2, (4, dates, 5))
+    mixing = np.random.default_rng(98).normal(0, 0.5, (6, dates * 5))
+    return [
+        centres[kinds] + (rng.normal(size=(n, 6)) @ mixing).reshape(n, dates, 5) + rng.normal(0, 0.3, (n, dates, 5))
+        for _ in range(2)
+    ]
+
+
+@pytest.mark.parametrize(("gone", "later"), [(0.3, 0.0), (0.5, 0.3), (0.0, 0.3)])
+def test_zones_made_of_dates_with_gaps_find_a_clear_year_no_unknown_land(gone, later):
+    first, second = two_years(0)
+    rng = np.random.default_rng(1)
+    for values, share in ((first, gone), (second, later)):
+        values[rng.random(values.shape[:2]) < share] = np.nan
+    series, new = (a_series(values.astype(np.float32), a_grid(20, 20)) for values in (first, second))
+    zones = cluster(series, n_clusters=4, starts=2)
+    found = assign(new, zones, series, levels=False)["outlyingness"].to_numpy()
+    assert (found > 1).mean() < 0.12
+    changed = a_series((second + 3).astype(np.float32), a_grid(20, 20))
+    assert (assign(changed, zones, series, levels=False)["outlyingness"].to_numpy() > 1).mean() > 0.9
+
+
+@pytest.mark.parametrize("clusterer", ["learned", "kmeans"])
+@pytest.mark.parametrize("levels", [True, False])
+def test_a_date_that_the_zones_never_saw_says_nothing(clusterer, levels):
+    first, second = two_years(2, dates=6)
+    first[:, 3] = np.nan
+    series, new = (a_series(values.astype(np.float32), a_grid(20, 20)) for values in (first, second))
+    zones = cluster(series, n_clusters=4, starts=2, clusterer=clusterer)
+    found = assign(new, zones, series, levels=levels)
+    without = second.copy()
+    without[:, 3] = np.nan
+    same = assign(a_series(without.astype(np.float32), a_grid(20, 20)), zones, series, levels=levels)
+    np.testing.assert_array_equal(found["labels"], same["labels"])
+    np.testing.assert_array_equal(found["outlyingness"], same["outlyingness"])
+    assert (found["outlyingness"].to_numpy() > 1).mean() < 0.12
+    assert np.isnan(found["level_shifts"].to_numpy()[3]).all()
+    assert not found["counts"].to_numpy()[:, 3].any()

@@ -93,3 +93,16 @@ def test_every_zone_keeps_its_share_of_tiles_and_no_tile_changes_its_zone(seed: 
     for zone in range(1, 5):
         n = int((labels == zone).sum())
         assert (core == zone).sum() == min(n, max(2, int(np.ceil(share * n))))
+
+
+def test_a_filled_series_stays_filled_and_triplets_are_of_what_was_seen(cube, encoder) -> None:
+    valid = cube["valid"].to_numpy().copy()
+    valid[1, :40, :60] = False
+    clouded = cube.assign_coords(valid=(("time", "y", "x"), valid))
+    series = tx.encode(clouded, encoder, fill=True)
+    zones = tx.cluster(series, n_clusters=3, rng=0)
+    assert np.isfinite(series["embedding"]).all()
+    assert not zones["counts"].to_numpy()[:, 1].all()
+    refined = tx.refine(clouded, encoder, zones, settings=LITTLE, rng=0)
+    assert np.isfinite(refined.series["embedding"]).all()
+    np.testing.assert_array_equal(refined.zones["counts"], zones["counts"])

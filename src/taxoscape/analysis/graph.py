@@ -92,9 +92,9 @@ def semantic_graph(zones: xr.Dataset, *, areas_km2: Float64 | None = None) -> Se
     Notes
     -----
     Under ``sumnorm`` distances are taken over the dates on which both zones have a tile that counts, scaled to all
-    dates (`taxoscape.analysis.distances`); a learned metric fills what is missing. O(K² · T · F) time. Source: METHOD
-    step 10. We differ from the prototype in that weights are not cut to integers. Zones of equal centroids stay joined,
-    by an edge of (nearly) 0.
+    dates (`taxoscape.analysis.distances`); under a learned metric centroids are whole. O(K² · T · F) time. Source:
+    METHOD step 10. We differ from the prototype in that weights are not cut to integers. Zones of equal centroids stay
+    joined, by an edge of (nearly) 0.
     """
     grid = check_zones(zones)
     k = zones.sizes["zone"]

@@ -37,7 +37,7 @@ class SweepRow:
     chosen: bool
     """Whether the rule chose it."""
     inertia_mean: float
-    """Mean squared distance of a tile to its centre, missing dates filled: ``flat``, or in the metric of neighbours."""
+    """Mean squared distance of a tile to its centre: ``flat``, missing dates filled, or in the metric of neighbours."""
     bootstrap_ari: float
     """Mean adjusted Rand index between partitions of bootstrap samples: `taxoscape.zones.evidence.Evidence.stability`.
     The ``stability_ari`` of `taxoscape.analysis.quality` is another number, of random halves."""

@@ -3,9 +3,9 @@
 What zones are is a matter of the season, so that a map of another year needs its scenes at the dates of the year that
 the zones were learned from. The rule: dates are paired by how far apart they are in the year, the nearest pair first,
 each date at most once; a pair is made only where they are no farther apart than half the median gap of the calendar,
-or `LEAST_DAYS` where that is more, or `MOST_DAYS` where it is even more than that. Dates of the calendar without a
-partner are dates without a valid pixel; scenes without one are left out. Where the seasons of two years were shifted,
-or a calendar spans several years, dates can be paired by their order instead, if there are as many.
+which counts as `LEAST_DAYS` at least and as `MOST_DAYS` at most. Dates of the calendar without a partner are dates
+without a valid pixel; scenes without one are left out. Where the seasons of two years were shifted, or a calendar spans
+several years, dates can be paired by their order instead, if there are as many.
 """
 
 from __future__ import annotations

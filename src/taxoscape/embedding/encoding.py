@@ -101,7 +101,13 @@ def blocks_for(
 
 
 def encode_block(
-    cube: xr.DataArray | TileReader, encoder: Encoder, grid: Grid, block: Block, *, min_valid: float = 0.5
+    cube: xr.DataArray | TileReader,
+    encoder: Encoder,
+    grid: Grid,
+    block: Block,
+    *,
+    min_valid: float = 0.5,
+    fill: npt.NDArray[np.datetime64] | None = None,
 ) -> tuple[Float32, Float32]:
     """Embed the tiles of a block on every date.
 
@@ -115,11 +121,13 @@ def encode_block(
         Which tiles.
     min_valid
         Share of valid pixels from which a tile counts on a date; a tile without any never does.
+    fill
+        The dates of the cube, where dates on which a tile does not count are to be filled, see `filled`; None: not.
 
     Returns
     -------
     embedding
-        Float32 (tile, time, feature), NaN where the tile does not count.
+        Float32 (tile, time, feature), NaN where the tile does not count, unless filled.
     valid
         Float32 (tile, time): share of valid pixels, 0…1.
 
@@ -130,8 +138,48 @@ def encode_block(
     """
     reader = as_reader(cube, encoder.tile_size)
     _check_fit(reader, encoder, grid)
-    if is_dense(encoder.recipe.network, tile_size=grid.tile_size, stride=grid.stride):
-        return encode_tiles(reader, encoder, grid, block.start, block.stop, min_valid=min_valid)
+    made = (
+        _tiles_in_one_pass if is_dense(encoder.recipe.network, tile_size=grid.tile_size, stride=grid.stride) else _tiles
+    )
+    embedding, valid = made(reader, encoder, grid, block, min_valid)
+    return embedding if fill is None else filled(embedding, fill), valid
+
+
+def filled(embedding: Float32, times: npt.NDArray[np.datetime64]) -> Float32:
+    """Return series with missing dates filled along time.
+
+    Parameters
+    ----------
+    embedding
+        Float32 (tile, time, feature), NaN on the dates on which a tile does not count.
+    times
+        datetime64 (time,), rising.
+
+    Returns
+    -------
+    Float32 (tile, time, feature): on a straight line in time between the dates before and after, or as on the nearest
+    date where there is none on one side. A tile that counts on no date stays NaN.
+    """
+    result, days = embedding.copy(), times.astype("datetime64[s]").astype(np.float64)
+    seen = np.asarray(np.isfinite(embedding).all(axis=2), dtype=np.bool_)
+    for tile in np.flatnonzero(seen.any(axis=1) & ~seen.all(axis=1)):
+        known, own = days[seen[tile]], embedding[tile, seen[tile]]
+        after = np.searchsorted(known, days[~seen[tile]])
+        low, high = np.maximum(after - 1, 0), np.minimum(after, len(known) - 1)
+        span = np.maximum(known[high] - known[low], 1)
+        share = np.clip((days[~seen[tile]] - known[low]) / span, 0, 1)[:, None]
+        result[tile, ~seen[tile]] = (1 - share) * own[low] + share * own[high]
+    return result
+
+
+def _tiles_in_one_pass(
+    reader: TileReader, encoder: Encoder, grid: Grid, block: Block, min_valid: float
+) -> tuple[Float32, Float32]:
+    return encode_tiles(reader, encoder, grid, block.start, block.stop, min_valid=min_valid)
+
+
+def _tiles(reader: TileReader, encoder: Encoder, grid: Grid, block: Block, min_valid: float) -> tuple[Float32, Float32]:
+    """Embed the tiles of a block one by one: embedding and valid share, as `encode_block`."""
     places = np.repeat(grid.corners[block.start : block.stop], reader.n_times, axis=0)
     times = np.tile(np.arange(reader.n_times, dtype=np.int32), len(block))
     corners = np.column_stack([places, times])  # (tile · time, 3)
@@ -155,6 +203,7 @@ def encode(
     partial: Partial = "drop",
     min_valid: float = 0.5,
     grid: Grid | None = None,
+    fill: bool = False,
     track: Track = silent,
 ) -> xr.Dataset:
     """Turn every tile of a region into a series of vectors.
@@ -173,14 +222,17 @@ def encode(
         Share of valid pixels from which a tile counts on a date.
     grid
         The tiles, in place of ``stride`` and ``partial``: those of an earlier series.
+    fill
+        Whether dates on which a tile does not count are filled along time (`filled`). Not needed: everything that takes
+        a series takes one with missing dates, too, and tells the difference.
     track
         Told of the progress, block by block.
 
     Returns
     -------
     xarray.Dataset
-        ``embedding`` float32 (tile, time, feature), NaN where a tile does not count; ``valid`` float32 (tile, time);
-        coordinates and attributes as `taxoscape.contracts` says.
+        ``embedding`` float32 (tile, time, feature), NaN where a tile does not count, unless filled; ``valid`` float32
+        (tile, time); coordinates and attributes as `taxoscape.contracts` says.
 
     Warns
     -----
@@ -206,10 +258,12 @@ def encode(
             warnings.warn(told, stacklevel=2)
     reader = as_reader(cube, encoder.tile_size)
     blocks = blocks_for(encoder, grid, reader.n_times, n_bands=reader.n_bands)
-    done = (encode_block(reader, encoder, grid, block, min_valid=min_valid) for block in blocks)
+    times = cube["time"].to_numpy() if fill else None
+    done = (encode_block(reader, encoder, grid, block, min_valid=min_valid, fill=times) for block in blocks)
     parts = list(track(done, "encoding", len(blocks)))
     embedding, valid = (np.concatenate([part[i] for part in parts]) for i in range(2))
-    return series_dataset(embedding, valid, cube["time"], grid, encoder, min_valid=min_valid)
+    made = series_dataset(embedding, valid, cube["time"], grid, encoder, min_valid=min_valid)
+    return made.assign_attrs(filled=1) if fill else made
 
 
 def series_dataset(

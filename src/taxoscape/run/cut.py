@@ -15,7 +15,7 @@ from taxoscape.run.folder import RunFolder
 from taxoscape.run.products import table_of
 from taxoscape.run.reading import Reading
 from taxoscape.run.request import read_run
-from taxoscape.run.table import digests
+from taxoscape.run.table import STAGES, digests
 from taxoscape.run.tree import names_of_cut, palette_of, read_tree
 
 if TYPE_CHECKING:
@@ -46,13 +46,16 @@ def cut_run(folder: RunFolder, k: int, out: str | Path) -> list[Path]:
     RunFolderError
         Where the tree is not made yet.
     InputError
-        Where the tree has not so many zones, or ``out`` is no path of a GeoTIFF.
+        Where the tree has not so many zones, or ``out`` is no path of a GeoTIFF, or one of the run's own maps.
     """
     path = Path(out)
     if path.suffix.casefold() not in (".tif", ".tiff"):
         raise InputError(f"a cut is written as a GeoTIFF, and {path} ends in '{path.suffix}': give --out zones.tif")
     if not path.parent.is_dir():
         raise InputError(f"there is no folder {path.parent} to write {path.name} into: make it first (--out)")
+    products = {name for stage in STAGES for name in stage.outputs}
+    if path.parent.resolve() == folder.path.resolve() and path.name in products:
+        raise InputError(f"{path} is a map of the run itself, of its own number of zones: give another name (--out)")
     settings, _, inputs = read_run(folder)
     current = digests(settings, inputs)
     for stage in ("tree", "analyse"):

@@ -8,7 +8,15 @@ import numpy as np
 
 from taxoscape.config import TRAINING_FREE, Settings, resolve
 from taxoscape.grid import Grid
-from taxoscape.run.cost import NetworkCost, announcement, cost_of_network, duration, overlap_advice, vector_length
+from taxoscape.run.cost import (
+    NetworkCost,
+    announcement,
+    as_used,
+    cost_of_network,
+    duration,
+    overlap_advice,
+    vector_length,
+)
 from taxoscape.run.prepare import refuse_impossible
 from taxoscape.run.regions import Plans, plan_all
 from taxoscape.run.request import Request
@@ -61,7 +69,7 @@ def _seconds(plans: Plans, n_tiles: int, settings: Settings, cost: NetworkCost) 
     zones = 8 if settings.zones.zones == "auto" else settings.zones.zones
     kmeans = settings.zones.starts * 20 * flat * zones * 2 / 2e9
     learned = settings.zones.clusterer == "learned"
-    rounds_of_axes = n_tiles * LEAST_AXES * zones * settings.zones.starts * 80
+    rounds_of_axes = n_tiles * LEAST_AXES * zones * settings.zones.starts * 160
     own = (2 * flat * LEAST_AXES + rounds_of_axes) / 2e9 if learned else kmeans
     refines = settings.refine.refine and settings.encoder.encoder not in TRAINING_FREE
     once = cost.encode_seconds / cost.encodings
@@ -96,7 +104,9 @@ def _bytes(plans: Plans, grid: Grid, settings: Settings) -> tuple[int, int]:
     series = grid.n_tiles * times * vector_length(settings, bands) * 4
     batch = settings.encoder.batch_size * 3 * bands * grid.tile_size**2 * 4 * 60
     memory = LIBRARIES_BYTES + (cube if cube <= MEMORY else MEMORY // 4) + batch + 4 * series
-    rounds = settings.refine.after(settings.encoder).rounds if settings.refine.refine else 0
+    used = as_used(settings).encoder
+    refines = settings.refine.refine and used.encoder not in TRAINING_FREE
+    rounds = settings.refine.after(used).rounds if refines else 0
     return memory, cube + series * (1 + rounds)
 
 

@@ -80,6 +80,12 @@ OPTIONS: tuple[Option, ...] = (
         help="Valid share from which a tile counts on a date. [default: 0.5]",
     ),
     Option(
+        flag="--fill/--no-fill",
+        setting="grid.fill",
+        kind="switch",
+        help="Fill the dates that a tile misses along time, in place of doing without. [default: no-fill]",
+    ),
+    Option(
         flag="--encoder",
         setting="encoder.encoder",
         metavar="tile2vec|stats|rcf|PATH",

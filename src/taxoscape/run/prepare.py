@@ -58,6 +58,7 @@ def prepare(request: Request, out: str | Path, *, overwrite: bool = False, track
     """
     folder = RunFolder(out)
     settings = resolve(request.explicit, request.preset)
+    _refuse_itself(folder, settings)
     plans = plan_all(request.scenes, request.regions, settings)
     refuse_impossible(settings, plans.lattice, plans.first.bands, plans.placements)
     with folder.locked():
@@ -71,6 +72,17 @@ def prepare(request: Request, out: str | Path, *, overwrite: bool = False, track
         _warn_of_other_inputs(request, plans, inputs)
         folder.write_document(_document(folder, request, settings, plans, inputs))
     return folder
+
+
+def _refuse_itself(folder: RunFolder, settings: Settings) -> None:
+    """Refuse to begin a run in the folder of the very run that its zones or its encoder are taken from."""
+    taken = [] if settings.encoder.encoder in ENCODERS else [Path(settings.encoder.encoder).parent]
+    taken += [Path(settings.zones.of)] if settings.zones.of else []
+    if folder.path.resolve() in [path.resolve() for path in taken]:
+        what = "zones are" if settings.zones.of else "encoder is"
+        raise InputError(
+            f"{folder.path} is the run whose {what} to be taken, and would be cleared: give another folder (--out)"
+        )
 
 
 def refuse_impossible(

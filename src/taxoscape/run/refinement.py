@@ -86,8 +86,9 @@ def _series_of_round(
         _train_on_zones(context, number, first, zones, reader).save(work / ENCODER)
     encoder = load_encoder(work / ENCODER, device=settings.run.device)
     encode_to_end(
-        reader, cube, encoder, grid_of(zones), work / SERIES, min_valid=settings.grid.min_valid, track=context.track
-    )
+        reader, cube, encoder, grid_of(zones), work / SERIES,
+        min_valid=settings.grid.min_valid, fill=settings.grid.fill, track=context.track,
+    )  # fmt: skip
     return read_series(work / SERIES)
 
 

@@ -87,6 +87,7 @@ def encode_to_end(
     path: Path,
     *,
     min_valid: float,
+    fill: bool,
     track: Track,
 ) -> None:
     """Write the series of a grid to ``path``, block by block; blocks that lie there already are kept.
@@ -102,10 +103,12 @@ def encode_to_end(
     store_embedding, store_valid = create_series(path, grid, times, encoder.n_features, size)
     left = [block for number, block in enumerate(blocks) if not written(path, number)]
     for block in track(left, "encoding", len(blocks), done=len(blocks) - len(left)):
-        embedding, valid = encode_block(reader, encoder, grid, block, min_valid=min_valid)
+        embedding, valid = encode_block(reader, encoder, grid, block, min_valid=min_valid, fill=times if fill else None)
         store_embedding[block.start : block.stop] = embedding
         store_valid[block.start : block.stop] = valid
-    finish_series(path, grid, times, {"grid": grid.to_json(), "min_valid": min_valid})
+    finish_series(
+        path, grid, times, {"grid": grid.to_json(), "min_valid": min_valid, **({"filled": 1} if fill else {})}
+    )
 
 
 def move(work: Path, final: Path) -> None:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from taxoscape.grid import Grid
 
 CHUNK_BYTES = 32 * 2**20
-"""Bytes of pixels (at 4 bytes each) that a block of a series covers: what a killed run loses at most."""
+"""Bytes of pixels (at 4 bytes each) that a block of a series covers: what a killed run loses at most,
+but for overlapping tiles, whose blocks are rows of sheets (`taxoscape.embedding.overlap`)."""
 
 
 def create_series(

@@ -58,7 +58,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         name="encode",
         needs=("cube", "train"),
-        own=("grid.stride", "grid.partial"),
+        own=("grid.stride", "grid.partial", "grid.fill"),
         also=("grid",),
         outputs=("series_geographic.zarr",),
     ),
@@ -80,7 +80,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="cluster", needs=("encode",), own=("zones",), also=("run.seed",),
-        outputs=("partition_geographic.zarr", "taken.zarr"), version=3,
+        outputs=("partition_geographic.zarr", "taken.zarr"), version=4,
     ),
     Stage(
         name="refine",
@@ -88,7 +88,7 @@ STAGES: tuple[Stage, ...] = (
         own=("refine",),
         also=("run.seed", "encoder", "zones.starts"),
         outputs=("encoder.safetensors", "series.zarr", "partition.zarr"),
-        version=5,
+        version=6,
     ),
     Stage(
         name="tree", needs=("encode", "cluster", "refine"), own=(), also=("run.seed",), outputs=("tree.zarr",),

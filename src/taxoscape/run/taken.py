@@ -73,7 +73,10 @@ def check_taken(settings: Settings, lattice: Lattice) -> None:
     """
     run = RunFolder(str(settings.zones.of))
     if not run.exists:
-        raise RunFolderError(f"{run.path}, whose zones are to be taken, is no run folder of taxoscape (zones.of)")
+        raise RunFolderError(
+            f"{run.path}, whose zones are to be taken, is no run folder of taxoscape: put it back there, or say where "
+            "it is (zones.of in run.toml); publish, cut and evaluate work without it"
+        )
     _, zones = last_result(run)
     own, asked = (zones.sizes["zone"], zones.attrs["clusterer"]), (settings.zones.zones, settings.zones.clusterer)
     if asked != own:
@@ -97,14 +100,19 @@ def check_taken(settings: Settings, lattice: Lattice) -> None:
         log.warning("%s: tiles show a little more or less land, and zones are less sure", told)
 
 
-def take_zones(context: Context, name: str) -> Outcome:
-    """Assign the tiles to the zones of another run, and keep how these look there."""
-    run = RunFolder(str(context.settings.zones.of))
-    if state_of(run) != context.folder.read_document().get("taken"):
+def refuse_other(run: RunFolder, folder: RunFolder) -> None:
+    """Refuse the zones of a run that are not those that the run in ``folder`` was begun with."""
+    if state_of(run) != folder.read_document().get("taken"):
         raise RunFolderError(
             f"the zones of {run.path} are not those that this run was begun with: make that run as it was, or begin "
             "anew (taxoscape apply … --overwrite)"
         )
+
+
+def take_zones(context: Context, name: str) -> Outcome:
+    """Assign the tiles to the zones of another run, and keep how these look there."""
+    run = RunFolder(str(context.settings.zones.of))
+    refuse_other(run, context.folder)
     learned_from, zones = last_result(run)
     learned_from = learned_from.load()
     series = read_series(context.folder / "series_geographic.zarr").load()

@@ -15,6 +15,7 @@ from taxoscape.run.folder import RunFolder
 from taxoscape.run.outcome import Context, Outcome
 from taxoscape.run.results import last_result
 from taxoscape.run.store import read_dataset, read_series, write_dataset
+from taxoscape.run.taken import refuse_other
 from taxoscape.zones.assign import leaves_of
 from taxoscape.zones.metric import Metric
 from taxoscape.zones.tree import ZoneTree, zone_tree
@@ -36,11 +37,13 @@ HOW = (
 
 def make_tree(context: Context) -> Outcome:
     """Build the tree of zones through the partition that the run ends with."""
-    series, zones = last_result(context.folder)
     of = context.settings.zones.of
     if of:
+        refuse_other(RunFolder(of), context.folder)
+        zones = read_dataset(context.folder / "partition_geographic.zarr")
         tree = _taken(RunFolder(of), read_series(context.folder / "series_geographic.zarr"), zones)
     else:
+        series, zones = last_result(context.folder)
         tree = zone_tree(series, zones, rng=context.settings.run.seed, track=context.track)
     write_dataset(context.folder / NAME, tree_dataset(tree))
     return Outcome(outputs=(NAME,), summary=f"a tree of {tree.n_leaves} leaves", notes={"n_leaves": tree.n_leaves})

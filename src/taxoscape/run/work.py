@@ -150,8 +150,9 @@ def encode(context: Context) -> Outcome:
         warnings.warn(told, stacklevel=2)
     reader = TileReader(cube, encoder.tile_size)
     encode_to_end(
-        reader, cube, encoder, grid, context.work / name, min_valid=settings.grid.min_valid, track=context.track
-    )
+        reader, cube, encoder, grid, context.work / name,
+        min_valid=settings.grid.min_valid, fill=settings.grid.fill, track=context.track,
+    )  # fmt: skip
     move(context.work / name, context.folder / name)
     return Outcome(
         outputs=(name,), summary=f"{grid.n_tiles} tiles ({grid.n_rows} × {grid.n_cols}) on {len(cube)} dates"

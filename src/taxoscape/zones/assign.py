@@ -26,7 +26,7 @@ from taxoscape.errors import InputError
 from taxoscape.progress import Track, silent
 from taxoscape.zones.levels import level_shifts
 from taxoscape.zones.metric import Metric, metric_centroids, metric_of
-from taxoscape.zones.missing import counted, flat_distances, means_of_dates, row_blocks
+from taxoscape.zones.missing import counted, flat_distances, means_of_dates, row_blocks, truly_seen
 from taxoscape.zones.numbering import label_dtype
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ def assign(
     Dataset as of `taxoscape.cluster`, on the tiles of ``series``, with the numbers, centroids and metric of ``zones``;
     a zone may have no tile. Beside it ``outlyingness`` float32 (tile,): how far out a tile lies over the farthest of
     the tiles of ``zones``, above 1: unlike any of them; NaN for tiles of no zone; and ``level_shifts`` float64 (time,
-    feature), what was taken from each date of ``series`` (`levelled` does it).
+    feature), what was taken from each date of ``series`` (`levelled` does it), NaN on dates on which no tile of
+    ``zones`` counts: those take no part.
 
     Raises
     ------
@@ -109,11 +110,17 @@ def assign(
             f"{shapes[1][1]}: encode with the encoder of the zones, and lay the scenes on their dates (calendar)"
         )
     known = _Known.of(zones, learned_from)
+    never: Bool = np.asarray(~known.counts.any(axis=0), dtype=np.bool_)
+    if never.any():  # what the zones never saw says nothing of them
+        seen = np.where(never[:, None], np.float32(np.nan), series["embedding"].to_numpy())
+        series = series.assign(embedding=(series["embedding"].dims, seen))
     shifts = np.zeros(shapes[0])
     if levels:
         centroids = zones["centroids"].to_numpy()
         shifts = level_shifts(series, learned_from, (grid, before), centroids, known.nearest, rng=rng)
-    values, counts = levelled(series["embedding"].to_numpy(), shifts), counted(series)
+    shifts[never] = np.nan
+    values = levelled(series["embedding"].to_numpy(), shifts)
+    counts = np.asarray(np.isfinite(values).all(axis=2), dtype=np.bool_)
     members = np.flatnonzero(counts.any(axis=1))
     if not len(members):
         raise InputError("no tile counts on any date, so there is nothing to give a zone: lower --min-valid")
@@ -131,7 +138,7 @@ def assign(
     kept = zones.drop_dims("tile").drop_vars("spatial_ref", errors="ignore")
     return kept.assign(
         labels=("tile", labels, {"long_name": "zone of the tile, 0: none"}),
-        counts=(("tile", "time"), counts, {"long_name": "whether the tile counts on the date"}),
+        counts=(("tile", "time"), truly_seen(series, counts), {"long_name": "whether the tile counts on the date"}),
         distances=(("tile", "zone"), distances, zones["distances"].attrs),
         level_shifts=(("time", "feature"), shifts, {"long_name": "what was taken from each date of the series"}),
         outlyingness=("tile", outlyingness, {"long_name": "how far out, over the farthest the zones were made of"}),
@@ -161,10 +168,8 @@ def leaves_of(tree: ZoneTree, series: xr.Dataset, zones: xr.Dataset) -> npt.NDAr
     -------
     Integer (tile,), 0 = none: of the leaves of a tile's zone the nearest on the axes of the tree.
     """
-    values, counts = (
-        levelled(series["embedding"].to_numpy(), zones["level_shifts"].to_numpy()),
-        zones["counts"].to_numpy(),
-    )
+    values = levelled(series["embedding"].to_numpy(), zones["level_shifts"].to_numpy())
+    counts = np.asarray(np.isfinite(values).all(axis=2), dtype=np.bool_)
     labels = zones["labels"].to_numpy().astype(np.int64)
     zone_of = tree.lookup(tree.n_zones)[1:]
     found = np.zeros(len(labels), dtype=tree.leaves.dtype)
@@ -193,7 +198,7 @@ class _Known:
     centres: npt.NDArray[np.floating]
     """Centres of the zones, (zone, component), or (zone, time, feature) without a metric."""
     spread: float
-    """Median Euclidean distance of a tile to the mean series of its zone."""
+    """Median distance of a tile to the mean series of its zone, per value: root of the mean square."""
 
     @classmethod
     def of(cls, zones: xr.Dataset, series: xr.Dataset) -> _Known:
@@ -212,11 +217,11 @@ class _Known:
             back = np.asarray(np.linalg.pinv(metric.axes).T, dtype=np.float64) if narrow else None
         return cls(
             values=values, counts=counts, means=means, metric=metric, back=back, centres=centres,
-            spread=float(np.median(apart)),
+            spread=float(np.median(apart)) / np.sqrt(values[0].size),
         )  # fmt: skip
 
     def distances(self, values: Float32, counts: Bool) -> tuple[Float32, Float64]:
-        """Return how far tiles that count on some date are from each zone, and how far off the axes on these dates.
+        """Return how far tiles that count on some date are from each zone, and how far off the axes, per free value.
 
         float32 (tile, zone) and float64 (tile,), 0 where the metric looks along all axes.
         """
@@ -230,7 +235,8 @@ class _Known:
             apart[part] = np.sqrt(np.stack(squares, axis=1))
             if self.back is not None:
                 rest = values[part] - (self.metric.origin + mapped @ self.back.T).reshape(values[part].shape)
-                off[part] = np.sqrt(np.where(counts[part, :, None], np.square(rest), 0).sum(axis=(1, 2)))
+                squares_off = np.where(counts[part, :, None], np.square(rest), 0).sum(axis=(1, 2))
+                off[part] = np.sqrt(squares_off / _free_values(counts[part], self.back, self.metric.ridge))
         return apart, off
 
     def nearest(self, values: Float32, counts: Bool) -> Int:
@@ -253,6 +259,20 @@ class _Known:
         return np.array([apart.min(axis=1).max(), off.max()], dtype=np.float64)
 
 
+def _free_values(counts: Bool, back: Float64, ridge: Float64) -> Float64:
+    """Return how many values of a tile its place on the axes leaves free: float64 (tile,), 1 at least.
+
+    All that are seen less the effective number of axes that they settle, tr((G + ridge)⁻¹ G) with G the products of the
+    axes on these dates: off the axes a tile with many dates lies farther out than one with few, for the same noise.
+    """
+    patterns, which = np.unique(counts, axis=0, return_inverse=True)
+    by_date = back.reshape(counts.shape[1], -1, back.shape[1])
+    gram = np.tensordot(patterns.astype(np.float64), np.einsum("tfa,tfb->tab", by_date, by_date), axes=1)
+    settled = np.trace(np.linalg.solve(gram + ridge, gram), axis1=1, axis2=2)
+    free: Float64 = np.maximum(patterns.sum(axis=1) * by_date.shape[1] - settled, 1.0)[which.ravel()]
+    return free
+
+
 def _outlyingness(own: Float64, off: Float64, counts: Bool, known: _Known, rng: int, track: Track) -> Float64:
     """Return how far out tiles lie over the farthest of the partition at the same dates: float64 (tile,)."""
     patterns, which, times = np.unique(counts, axis=0, return_inverse=True, return_counts=True)
@@ -269,6 +289,7 @@ def _outlyingness(own: Float64, off: Float64, counts: Bool, known: _Known, rng: 
         else:
             bounds[index] = np.maximum(known.farthest(patterns[index], sample), whole)
     size = float(np.sqrt(np.square(known.means).sum())) or 1.0
+    size /= 1.0 if known.metric is None else np.sqrt(known.means.size)
     nothing = SLACK * np.array([size if known.metric is None else 1.0, size])  # what rounding makes of it
     least = np.maximum(nothing, [0.0, OFF_AXES * known.spread])
     bounds = np.maximum(np.where(bounds > 0, bounds, whole), least) * (1 + SLACK)

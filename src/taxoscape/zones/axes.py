@@ -64,8 +64,9 @@ def fit_axes(values: Float32, counts: Bool, count: int, *, rng: np.random.Genera
 
     Notes
     -----
-    Memory: the sample in float64, about four times. Time of a round: O(m · D · axes + m · axes³) for m sampled rows of
-    D columns.
+    The mean of a date is that of the rows seen then, and is not estimated anew. Memory: the sample in float64, about
+    four times, and blocks of `BLOCK_BYTES`. Time of a round: O(m · D · axes + m · axes³) for m sampled rows of D
+    columns.
     """
     sample = np.sort(rng.permutation(len(values))[:SAMPLE_ROWS])
     some, seen = values[sample], counts[sample]
@@ -93,12 +94,14 @@ def _settled(values: Float32, counts: Bool, loadings: Float64, noise: float, lea
     for _ in range(ITERATIONS):
         by_date = loadings.reshape(times, features, axes)
         products = np.einsum("tfa,tfb->tab", by_date, by_date)
-        precision = np.tensordot(seen, products, axes=1) + noise * np.eye(axes)  # (row, axis, axis)
-        spread = noise * np.linalg.inv(precision)
-        answers = apart @ loadings
-        places = (spread @ answers[:, :, None])[:, :, 0] / noise  # (row, axis)
-        moments = places[:, :, None] * places[:, None, :] + spread
-        per_date = np.tensordot(seen.T, moments, axes=1)  # (time, axis, axis)
+        answers, places = apart @ loadings, np.empty((rows, axes))
+        per_date = np.zeros((times, axes, axes))
+        for part in row_blocks(rows, 32 * axes**2, BLOCK_BYTES):
+            precision = np.tensordot(seen[part], products, axes=1) + noise * np.eye(axes)  # (row, axis, axis)
+            spread = noise * np.linalg.inv(precision)
+            places[part] = (spread @ answers[part, :, None])[:, :, 0] / noise
+            moments = places[part, :, None] * places[part, None, :] + spread
+            per_date += np.tensordot(seen[part].T, moments, axes=1)
         explained = float((answers * places).sum()) * 2 - float(np.einsum("tab,tab->", products, per_date))
         noise = max((squares - explained) / (seen.sum() * features), least)
         steady = 1e-9 * np.trace(per_date, axis1=1, axis2=2)[:, None, None] / axes * np.eye(axes) + 1e-30 * np.eye(axes)

@@ -16,8 +16,8 @@ from taxoscape.errors import InputError
 from taxoscape.progress import Track, silent
 from taxoscape.zones.evidence import MOST_ZONES, Evidence, distinct_rows, evidence_of
 from taxoscape.zones.kmeans import kmeans_partition
-from taxoscape.zones.metric import Metric, learned_partition, neighbour_metric, neighbours
-from taxoscape.zones.missing import counted, flat_distances, seen_rows, whole_rows
+from taxoscape.zones.metric import Metric, independent_share, learned_partition, neighbour_metric, neighbours
+from taxoscape.zones.missing import counted, flat_distances, seen_rows, truly_seen, whole_rows
 from taxoscape.zones.numbering import label_dtype, number_by_size
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ def cluster(
         `taxoscape.zones.evidence`; or an `Evidence` of the same series, whose choice is taken. Of the last two the
         partition found is one more start. Look at the map and choose K yourself where you can.
     starts
-        Independent k-means++ starts; the one with the lowest error is kept.
+        Independent k-means++ starts; of ``kmeans`` the one with the lowest error is kept, of ``learned`` see
+        `taxoscape.zones.metric.learned_partition`.
     rng
         Seed or generator of the starts.
     clusterer
@@ -116,7 +117,10 @@ def cluster(
     else:
         pairs = neighbours(grid, members)
         values, seen, _ = seen_rows(series["embedding"].to_numpy(), counts)
-        best, metric = learned_partition(values, seen, pairs, k, starts=starts, rng=generator, first=first, track=track)
+        best, metric = learned_partition(
+            values, seen, pairs, k,
+            starts=starts, rng=generator, first=first, independent=independent_share(grid), track=track,
+        )  # fmt: skip
     labels, order = number_by_size(best.labels, k, cell_areas_km2(grid)[members])
     full = np.zeros(grid.n_tiles, dtype=label_dtype(k))
     full[members] = labels
@@ -128,7 +132,7 @@ def cluster(
         centroids = _counted_means(matrix.reshape(values.shape), seen, labels - 1, k)
         distances = np.full((grid.n_tiles, k), np.nan, dtype=np.float32)
         distances[members] = _euclidean(metric.apply(values, seen), centres)
-    zones = _zones_dataset(series, grid, full, centroids, counts, distances, clusterer=clusterer)
+    zones = _zones_dataset(series, grid, full, centroids, truly_seen(series, counts), distances, clusterer=clusterer)
     if metric is not None:
         zones = _with_metric(zones, metric, centres)
     return zones if found is None else zones.assign_attrs(k_reason=found.reason)
@@ -240,6 +244,7 @@ def _zones_dataset(
             "inertia_mean": float((own**2).mean()),
             "clusterer": clusterer,
             "distance": DISTANCES[clusterer],
+            **({"filled": 1} if series.attrs.get("filled") else {}),
         },
     )
 

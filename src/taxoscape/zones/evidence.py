@@ -15,10 +15,10 @@ halves, and 0.7 for their 0.8 to 0.9, which suits well separated clusters, while
 hand, by what it gives on made-up clusters and on the built-in region. Limits: where zones overlap much the rule gives
 fewer than there are; data without zones can be cut in a stable way, along a gradient for one; and k = 1 is not tried.
 
-What is shared over k: the series with gaps filled, the bootstrap samples, and one rotation of the sample to its
-principal axes, which keeps all distances and makes no more axes than tiles. K-means starts are made on the first axes
-alone, and the best of them is carried on over all axes (the bootstrap samples) or on the series (all tiles), see
-`taxoscape.zones.starts`.
+What is shared over k: the series with gaps filled, or in the metric of neighbours, the bootstrap samples, and one
+rotation of the sample to its principal axes, which keeps all distances and makes no more axes than tiles. K-means
+starts are made on the first axes alone, and the best of them is carried on over all axes (the bootstrap samples) or on
+the series (all tiles), see `taxoscape.zones.starts`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Evidence:
     ks: Int
     """Numbers of zones tried: int64 (k,), rising from 2; only 1 where all tiles are alike."""
     inertia_mean: Float64
-    """Mean squared distance of a tile to its centre, gaps filled: ``flat``, or in the metric of neighbours; float64
+    """Mean squared distance of a tile to its centre: ``flat``, gaps filled, or in the metric of neighbours; float64
     (k,)."""
     stability: Float64
     """Mean adjusted Rand index of the bootstrap partitions, in pairs; float64 (k,), NaN with too few tiles."""

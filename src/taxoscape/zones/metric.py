@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from taxoscape.errors import InputError
 from taxoscape.progress import Track, silent
 from taxoscape.zones.axes import Axes, fit_axes, mapped
 from taxoscape.zones.missing import counted, row_blocks, seen_rows, whole_rows
@@ -160,6 +161,7 @@ def learned_partition(
     starts: int,
     rng: np.random.Generator,
     first: Int | None = None,
+    independent: float = 1.0,
     track: Track = silent,
 ) -> tuple[Partition, Metric]:
     """Learn a partition and its metric in turn.
@@ -173,12 +175,14 @@ def learned_partition(
     k
         Number of clusters, at most the number of different rows.
     starts
-        Half as many k-means++ starts as are made on the principal axes, where they are cheap, and again in the metric
-        of neighbours alone; of each the partition of least error is carried on.
+        Twice as many k-means++ starts are made on the principal axes, where they are cheap, and again in the metric of
+        neighbours alone; of each the partition of least error is carried on.
     rng
         Source of the starts.
     first
         Labels 0…k−1 that are carried on beside these two; ignored where a row has none (negative) or a label no row.
+    independent
+        Share of the pairs that count as independent: below 1 where tiles overlap, see `independent_share`.
     track
         Told of each start done.
 
@@ -211,7 +215,7 @@ def learned_partition(
         complete = [_all_filled(matrix, fit(matrix, k, None, 0).labels, k)]
     settled = [space.settled(labels, k) for labels in complete]
     together = [float((labels[pairs[:, 0]] == labels[pairs[:, 1]]).mean()) if len(pairs) else 0.0 for labels in settled]
-    least = max(together) - SAME_TO_THE_EYE - by_chance(max(together), len(pairs))
+    least = max(together) - SAME_TO_THE_EYE - by_chance(max(together), len(pairs) * independent)
     alike = [labels for labels, share in zip(settled, together, strict=True) if share > least]
     labels = min(alike, key=lambda labels: space.log_volume(labels, k))
     metric = space.metric(space.whitening(space.within(labels, k)))
@@ -221,10 +225,15 @@ def learned_partition(
     return Partition(labels=labels, centres=centres.astype(np.float32), inertia=inertia), metric
 
 
-def by_chance(share: float, n_pairs: int) -> float:
+def independent_share(grid: Grid) -> float:
+    """Return the share of the pairs of neighbours that lie on ground of their own: 1 where tiles do not overlap."""
+    return (grid.stride / grid.tile_size) ** 2
+
+
+def by_chance(share: float, n_pairs: float) -> float:
     """Return by how much two partitions may differ in the share of neighbours in one zone, by chance alone.
 
-    Two standard errors of the difference of two shares of ``n_pairs`` pairs.
+    Two standard errors of the difference of two shares of ``n_pairs`` independent pairs.
     """
     return 2 * math.sqrt(2 * share * (1 - share) / max(n_pairs, 1))
 
@@ -255,6 +264,8 @@ def metric_of(zones: xr.Dataset) -> Metric:
     """Return the metric that a partition by the clusterer ``learned`` carries."""
     axes = zones["metric_axes"].to_numpy().astype(np.float64)
     origin = zones["metric_origin"].to_numpy().astype(np.float64)
+    if "metric_ridge" not in zones:
+        raise InputError("the zones were made by an earlier version of taxoscape (no metric_ridge): cluster again")
     ridge = zones["metric_ridge"].to_numpy().astype(np.float64)
     return Metric(origin=origin.ravel(), axes=axes.reshape(-1, axes.shape[-1]), ridge=ridge)
 

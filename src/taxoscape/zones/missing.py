@@ -46,6 +46,14 @@ def counted(series: xr.Dataset) -> Bool:
     return counts
 
 
+def truly_seen(series: xr.Dataset, counts: Bool) -> Bool:
+    """Return on which dates a tile was seen: bool (tile, time); dates that `taxoscape.encode` filled were not."""
+    if not series.attrs.get("filled"):
+        return counts
+    share, least = series["valid"].to_numpy(), float(series.attrs.get("min_valid", 0.5))
+    return np.asarray(counts & (share >= least) & (share > 0), dtype=np.bool_)
+
+
 def whole_rows(values: Float32, counts: Bool) -> tuple[Float32, Int]:
     """Return the flattened series of the tiles that count on any date, without gaps.
 

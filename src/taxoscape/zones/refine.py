@@ -229,7 +229,7 @@ def refine(
     grid, seed, settings = check_zones(zones), seed_of(rng), settings or RefineSettings()
     settled = settings.after(refinement_settings(encoder, None, settings))
     reader = as_reader(cube, grid.tile_size)
-    min_valid = float(zones.attrs["min_valid"])
+    min_valid, fill = float(zones.attrs["min_valid"]), bool(zones.attrs.get("filled"))
     made: dict[int, tuple[Encoder, xr.Dataset]] = {}
 
     def make(number: int, stands: xr.Dataset) -> xr.Dataset:
@@ -238,11 +238,11 @@ def refine(
         (state,) = deque(track(steps, "training on zones", training.n_steps), maxlen=1)
         refined = training.outcome(state, reader)
         made.pop(number - 2, None)  # the round before has been kept in its place
-        made[number] = (refined, encode(cube, refined, grid=grid, min_valid=min_valid, track=track))
+        made[number] = (refined, encode(cube, refined, grid=grid, min_valid=min_valid, fill=fill, track=track))
         return made[number][1]
 
     found = in_rounds(zones, make, rounds=settled.rounds, accept=settled.accept, starts=starts, rng=seed, track=track)
     if not found.kept:
-        made[0] = (encoder, encode(cube, encoder, grid=grid, min_valid=min_valid, track=track))
+        made[0] = (encoder, encode(cube, encoder, grid=grid, min_valid=min_valid, fill=fill, track=track))
     last, series = made[found.kept]
     return Refined(encoder=last, series=series, zones=found.zones, rounds=found.rounds)

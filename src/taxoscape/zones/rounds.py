@@ -23,7 +23,7 @@ from taxoscape.embedding.triplets import nothing_to_refine
 from taxoscape.progress import Track, silent
 from taxoscape.zones.clustering import cluster
 from taxoscape.zones.matching import match_zones
-from taxoscape.zones.metric import by_chance, neighbours
+from taxoscape.zones.metric import by_chance, independent_share, neighbours
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -46,7 +46,7 @@ class Round:
     together: float
     """Share of neighbouring tiles that are of one zone; NaN where there are none."""
     together_before: float
-    """The same before it."""
+    """The most that it was before."""
     kept: bool
     """Whether its zones stand."""
 
@@ -119,7 +119,8 @@ def in_rounds(
     """
     made: list[Round] = []
     stands, kept, before = zones, 0, together(zones)
-    n_pairs = len(neighbours(check_zones(zones), np.flatnonzero(zones["labels"].to_numpy())))
+    grid = check_zones(zones)
+    n_pairs = len(neighbours(grid, np.flatnonzero(zones["labels"].to_numpy()))) * independent_share(grid)
     for number in range(1, rounds + 1):
         if number > 1 and nothing_to_refine(stands["labels"].to_numpy(), stands["counts"].to_numpy()):
             break
@@ -131,7 +132,7 @@ def in_rounds(
         made.append(Round(number=number, moved_share=moved, together=after, together_before=before, kept=good))
         if not good:
             break
-        stands, kept, before = found, number, after
+        stands, kept, before = found, number, max(before, after)  # no falling by and by
         if moved < AT_REST:
             break
     return Settled(kept=kept, zones=stands, rounds=tuple(made))

@@ -46,8 +46,6 @@ MOST_LEAVES = 240
 """Small clusters of a region, at most, unless it has more zones than that."""
 TILES_PER_LEAF = 4
 """Tiles of a small cluster, on average, at least."""
-SAMPLE_ROWS = 2_000
-"""Rows that the axes of a partition without a metric are those of, at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
