@@ -1,12 +1,8 @@
-"""The figures of a run, in the order of the report: what each is drawn from, and how it is introduced.
-
-A figure is left out where there is nothing to draw: no refinement, no layers, one date, no baselines.
-"""
+"""How each figure of a run is drawn: what it needs of the run, handed to the module that draws it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,36 +78,6 @@ class Drawing:
         return np.asarray(self.reading.series["time"].to_numpy())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """One figure of a run."""
-
-    name: str
-    """Name of its file, without the ending."""
-    title: str
-    """Heading above it in the report."""
-    caption: str
-    """What one sees and how to read it."""
-    alt: str
-    """What it shows, for who cannot see it."""
-    draw: Callable[[Drawing, Path], object]
-    """Draws it; False: there was nothing to draw."""
-
-
-def figures_of(drawing: Drawing) -> tuple[Figure, ...]:
-    """Return the figures that a run can have, in the order of the report."""
-    layers = tuple(_layer_figure(number, layer.name) for number, layer in enumerate(drawing.reading.layers))
-    maps = (REGIONS,) if drawing.regions else (MAPS,)
-    found = (*maps, *KINDS, *layers, *RELATIONS)
-    if not drawing.regions:
-        return found
-    note = (
-        f" The regions lie below one another, from top to bottom: {', '.join(r.name for r in drawing.regions)}; the "
-        "coordinates of this map are not those of the ground, and the grey between the regions is empty."
-    )
-    return tuple(replace(f, caption=f.caption + note) if f.name in ON_MAPS else f for f in found)
-
-
 def draw_region_maps(
     path: Path, drawing: Drawing, cube: xr.DataArray, region: RegionPartition, table: tuple[ZoneRow, ...], valid: Any
 ) -> None:
@@ -130,7 +96,8 @@ def draw_region_maps(
     )  # fmt: skip
 
 
-def _maps(drawing: Drawing, path: Path) -> None:
+def draw_maps(drawing: Drawing, path: Path) -> None:
+    """Draw the region from above, its zones and the likeness of its tiles."""
     reading, pictures = drawing.reading, drawing.pictures
     valid = reading.series["valid"].to_numpy()
     picture, date = region_picture(pictures.cube, reading.grid, valid, pictures.bands)
@@ -145,28 +112,33 @@ def _maps(drawing: Drawing, path: Path) -> None:
     )
 
 
-def _regions(drawing: Drawing, path: Path) -> None:
+def draw_regions(drawing: Drawing, path: Path) -> None:
+    """Draw the zones of each region, and what each makes of itself."""
     figure_regions(path, regions=drawing.regions, table=drawing.table)
 
 
-def _strips(drawing: Drawing, path: Path) -> None:
+def draw_strips(drawing: Drawing, path: Path) -> None:
+    """Draw the tiles that stand for each zone through the dates."""
     tiles = np.asarray(drawing.reading.found["representatives"], dtype=np.int64)
     images, seen, dates = _images(drawing, tiles)
     figure_strips(path, images=images, seen=seen, dates=dates, table=drawing.table, n_dates=len(drawing.dates))
 
 
-def _cards(drawing: Drawing, path: Path) -> None:
+def draw_cards(drawing: Drawing, path: Path) -> None:
+    """Draw a small chart of each zone over the dates."""
     figure_cards(path, cards=drawing.reading.cards, table=drawing.table)
 
 
-def _graph(drawing: Drawing, path: Path) -> bool:
+def draw_graph(drawing: Drawing, path: Path) -> bool:
+    """Draw the semantic graph; nothing of a single zone."""
     if drawing.reading.k < 2:
         return False
     figure_graph(path, graph=drawing.reading.graph, table=drawing.table)
     return True
 
 
-def _tree(drawing: Drawing, path: Path) -> bool:
+def draw_tree(drawing: Drawing, path: Path) -> bool:
+    """Draw the tree of zones; nothing of a single leaf."""
     reading = drawing.reading
     if reading.tree.n_leaves < 2:
         return False
@@ -175,7 +147,8 @@ def _tree(drawing: Drawing, path: Path) -> bool:
     return True
 
 
-def _interpolation(drawing: Drawing, path: Path) -> bool:
+def draw_interpolation(drawing: Drawing, path: Path) -> bool:
+    """Draw what lies between linked zones; nothing where none are linked."""
     found = drawing.reading.found
     rows = [Between(**row) for row in numbers(found["interpolation"])]
     if not rows:
@@ -195,7 +168,8 @@ def _interpolation(drawing: Drawing, path: Path) -> bool:
     return True
 
 
-def _projections(drawing: Drawing, path: Path) -> bool:
+def draw_projections(drawing: Drawing, path: Path) -> bool:
+    """Draw all tiles on planes; nothing where none has a place."""
     made = stored_projections(drawing.reading)
     if not len(made.pca.tiles):
         return False
@@ -205,14 +179,16 @@ def _projections(drawing: Drawing, path: Path) -> bool:
     return True
 
 
-def _paths(drawing: Drawing, path: Path) -> bool:
+def draw_paths(drawing: Drawing, path: Path) -> bool:
+    """Draw how zones go through the dates; nothing of a single date."""
     if len(drawing.dates) < 2:
         return False
     figure_paths(path, paths=centroid_paths(drawing.reading.zones), dates=drawing.dates, table=drawing.table)
     return True
 
 
-def _dates(drawing: Drawing, path: Path) -> bool:
+def draw_dates(drawing: Drawing, path: Path) -> bool:
+    """Draw which dates tell zones apart; nothing of a single zone or date."""
     if drawing.reading.k < 2 or len(drawing.dates) < 2:
         return False
     stored = drawing.reading.found["separation"]
@@ -220,7 +196,8 @@ def _dates(drawing: Drawing, path: Path) -> bool:
     return figure_separation(path, separation=Separation(**arrays), dates=drawing.dates, table=drawing.table)
 
 
-def _confidence(drawing: Drawing, path: Path) -> bool:
+def draw_confidence(drawing: Drawing, path: Path) -> bool:
+    """Draw how sure tiles are of their zone; nothing of a single zone."""
     reading = drawing.reading
     if reading.k < 2:
         return False
@@ -230,7 +207,8 @@ def _confidence(drawing: Drawing, path: Path) -> bool:
     return True
 
 
-def _unlike(drawing: Drawing, path: Path) -> bool:
+def draw_unlike(drawing: Drawing, path: Path) -> bool:
+    """Draw which tiles are unlike anything seen; nothing where the zones are the run's own."""
     reading = drawing.reading
     if reading.outlyingness is None:
         return False
@@ -240,7 +218,8 @@ def _unlike(drawing: Drawing, path: Path) -> bool:
     return True
 
 
-def _refinement(drawing: Drawing, path: Path) -> bool:
+def draw_refinement(drawing: Drawing, path: Path) -> bool:
+    """Draw the zones before and after refinement; nothing without one."""
     reading = drawing.reading
     if reading.geographic is None:
         return False
@@ -249,7 +228,8 @@ def _refinement(drawing: Drawing, path: Path) -> bool:
     return True
 
 
-def _moves(drawing: Drawing, path: Path) -> bool:
+def draw_moves(drawing: Drawing, path: Path) -> bool:
+    """Draw where refinement moved tiles; nothing without one."""
     reading = drawing.reading
     if reading.geographic is None or reading.changes is None:
         return False
@@ -260,7 +240,8 @@ def _moves(drawing: Drawing, path: Path) -> bool:
     return True
 
 
-def _sweep(drawing: Drawing, path: Path) -> bool:
+def draw_sweep(drawing: Drawing, path: Path) -> bool:
+    """Draw the evidence for the number of zones; nothing where it was not measured."""
     stored = drawing.reading.found.get("sweep")
     if not stored or not stored["rows"]:
         return False
@@ -268,7 +249,8 @@ def _sweep(drawing: Drawing, path: Path) -> bool:
     return True
 
 
-def _comparison(drawing: Drawing, path: Path) -> bool:
+def draw_comparison(drawing: Drawing, path: Path) -> bool:
+    """Draw the maps of other methods; nothing without baselines."""
     reading = drawing.reading
     labels = compared_labels(reading.folder, reading.labels)
     if not labels or reading.k < 2:
@@ -286,159 +268,13 @@ def _comparison(drawing: Drawing, path: Path) -> bool:
     return True
 
 
-def _layer_figure(number: int, name: str) -> Figure:
-    def draw(drawing: Drawing, path: Path) -> None:
-        layer = drawing.reading.layers[number]
-        found = associations(drawing.reading)[layer.name]
-        figure_layer(path, layer=layer, labels=drawing.reading.labels, association=found, table=drawing.table)
-
-    return Figure(
-        name=f"layer_{number + 1}",
-        title=f"The zones and {name}",
-        caption=f"What the zones hold of the layer '{name}', which had no part in making them.",
-        alt=f"The layer {name} by zone.",
-        draw=draw,
-    )
+def draw_layer(drawing: Drawing, path: Path, *, number: int) -> None:
+    """Draw the zones and one of the layers, by its place among them."""
+    layer = drawing.reading.layers[number]
+    found = associations(drawing.reading)[layer.name]
+    figure_layer(path, layer=layer, labels=drawing.reading.labels, association=found, table=drawing.table)
 
 
 def _images(drawing: Drawing, tiles: npt.NDArray[np.int64]) -> tuple[Any, Any, Any]:
     counts = drawing.reading.zones["counts"].to_numpy()
     return strip_images(drawing.pictures.cube, drawing.reading.grid, tiles, counts, drawing.pictures.bands)
-
-
-MAPS = Figure(
-    name="maps",
-    title="The region, its zones, its likeness",
-    caption="The region from above on its clearest date, the zones, and the likeness of tiles: the nearer two colours, "
-    "the more alike two tiles are through the dates.",
-    alt="Three maps of the region: picture, zones, likeness of tiles.",
-    draw=_maps,
-)
-REGIONS = Figure(
-    name="regions",
-    title="The regions under one partition",
-    caption="All regions share one encoder, one partition and one legend. Beside it is what each region makes of "
-    "itself alone, with as many zones; where the two differ, the other regions drew the line.",
-    alt="Two maps for each region, and the shares of the zones in each.",
-    draw=_regions,
-)
-KINDS = (
-    Figure(
-        name="strips",
-        title="What each zone looks like",
-        caption="The tile or tiles nearest to the mean of each zone (fewer where there are many zones; analysis.json "
-        "names more), date by date, all under the same stretch.",
-        alt="Rows of tile images, one block per zone, one column per date.",
-        draw=_strips,
-    ),
-    Figure(
-        name="cards",
-        title="What each zone is like",
-        caption="How green each zone is (NDVI) on each date, or how bright in each band where none is known to be near "
-        "infrared: the mean of its tiles, and the range that holds the middle 80 % of them (every band is in "
-        "curves.csv). The names are proposals from the numbers below; edit them in zones.toml.",
-        alt="A small chart of each zone over the dates.",
-        draw=_cards,
-    ),
-)  # fmt: skip
-ON_MAPS = ("confidence", "refinement", "moves", "baselines")
-"""Figures that show the tiles of all regions on one map."""
-RELATIONS = (
-    Figure(
-        name="graph",
-        title="Which zones are near each other",
-        caption="The minimum spanning tree of the zones' means: of all ways to link them, the one with the smallest "
-        "sum of distances. Linked zones are neighbours in kind, not on the ground.",
-        alt="A tree of zones with distances on its edges.",
-        draw=_graph,
-    ),
-    Figure(
-        name="tree",
-        title="Fewer zones, or more",
-        caption="One taxonomy for every number of zones. Read it from left to right: zones are split, one at a time, "
-        "and each part lies inside what it was split from. The dashed line is this run. For the map of another "
-        "number:  taxoscape cut RUN --zones 12 --out zones_12.tif",
-        alt="Blocks that are split from left to right, from the whole region to many zones.",
-        draw=_tree,
-    ),
-    Figure(
-        name="interpolation",
-        title="What lies between two zones",
-        caption="From one zone to a linked one: at a quarter, half and three quarters of the way between their means, "
-        "the real tile that is nearest. Gradual change means no sharp line between the two. Where one tile "
-        "comes twice, or none is near, there is no land between them.",
-        alt="Rows of tile images that lead from one zone to another.",
-        draw=_interpolation,
-    ),
-    Figure(
-        name="projections",
-        title="All tiles on a plane",
-        caption="Three ways to lay the tiles' series on a plane: tiles near each other are alike. Clouds that hang "
-        "together without a gap are gradients that zones cut.",
-        alt="Scatter plots of the tiles by principal components, t-SNE and multidimensional scaling.",
-        draw=_projections,
-    ),
-    Figure(
-        name="paths",
-        title="How each zone goes through the dates",
-        caption="The mean of each zone on each date, in the plane that shows most of them.",
-        alt="Paths of the zones over the dates.",
-        draw=_paths,
-    ),
-    Figure(
-        name="dates",
-        title="Which dates tell zones apart",
-        caption="How far two zones lie apart on each date alone, against the spread within them.",
-        alt="A table of pairs of zones by dates, shaded by how well the date separates them.",
-        draw=_dates,
-    ),
-    Figure(
-        name="confidence",
-        title="How sure is it?",
-        caption="A tile is sure of its zone where the next zone is far, in units of how wide zones are; the same as "
-        "confidence.tif. On known ground 0.9 meant that nine of ten tiles were right; elsewhere take it as a ranking.",
-        alt="Maps of the confidence of each tile, and of the zones, paler where tiles are not sure.",
-        draw=_confidence,
-    ),
-    Figure(
-        name="unlike",
-        title="Is this land known?",
-        caption="The zones come from another run. A tile is unlike anything that they were made of where it lies "
-        "farther out than any tile of that run: its zone is only the least unfitting one. The same as unlike.tif.",
-        alt="Maps of how far out each tile lies, and of the zones without the tiles that are unlike anything seen.",
-        draw=_unlike,
-    ),
-    Figure(
-        name="refinement",
-        title="What refinement changed",
-        caption="The first zones come from geography alone. They then served as neighbourhoods to train the encoder "
-        "further, which gave the refined zones.",
-        alt="Maps of the first zones and of the refined zones.",
-        draw=_refinement,
-    ),
-    Figure(
-        name="moves",
-        title="Where the tiles went",
-        caption="First zones in rows, refined zones in columns, and the tiles that moved in the colour of their new "
-        "zone.",
-        alt="A table of first against refined zones, and a map of the tiles that moved.",
-        draw=_moves,
-    ),
-    Figure(
-        name="sweep",
-        title="How many zones?",
-        caption="What speaks for each number of zones, in the series of the first zones (f^g). Stability asks whether "
-        "other samples of the region would give the same zones; the others whether zones are distinct, and compact on "
-        "the map.",
-        alt="Charts of stability, silhouette, compactness and error over the number of zones.",
-        draw=_sweep,
-    ),
-    Figure(
-        name="baselines",
-        title="Would something simpler have done?",
-        caption="The same region in as many zones by this run (refined zones are its result, first zones what it had "
-        "before refinement), by plain pixels, and by encoders without training, these by plain K-means. Numbers below.",
-        alt="Small maps of the region, one for each method.",
-        draw=_comparison,
-    ),
-)

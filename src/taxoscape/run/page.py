@@ -11,7 +11,8 @@ from taxoscape.config import Settings, to_dict
 from taxoscape.cube.wording import counted
 from taxoscape.publish import canvas, wording
 from taxoscape.publish.report import ReportContext, ReportFigure, ReportInput, ReportTable, TruthScore, write_report
-from taxoscape.run.drawing import Drawing, figures_of
+from taxoscape.run.drawing import Drawing
+from taxoscape.run.figure_list import figures_of
 from taxoscape.run.reading import associations
 from taxoscape.run.table import STAGES
 from taxoscape.run.tree import told_agreement

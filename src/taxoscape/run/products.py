@@ -20,7 +20,8 @@ from taxoscape.publish.rasters import write_colour_map, write_value_map, write_z
 from taxoscape.publish.region_figure import overall_table
 from taxoscape.publish.table import zone_table
 from taxoscape.publish.vectors import write_zone_polygons
-from taxoscape.run.drawing import Drawing, Pictures, draw_region_maps, figures_of
+from taxoscape.run.drawing import Drawing, Pictures, draw_region_maps
+from taxoscape.run.figure_list import figures_of
 from taxoscape.run.folder import RunFolder
 from taxoscape.run.names import current_names
 from taxoscape.run.page import Scores, write_page

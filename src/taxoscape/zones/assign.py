@@ -27,6 +27,7 @@ from taxoscape.progress import Track, silent
 from taxoscape.zones.levels import level_shifts
 from taxoscape.zones.metric import Metric, metric_centroids, metric_of
 from taxoscape.zones.missing import counted, flat_distances, means_of_dates, row_blocks, truly_seen
+from taxoscape.zones.nearest import squared_distances
 from taxoscape.zones.numbering import label_dtype
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def leaves_of(tree: ZoneTree, series: xr.Dataset, zones: xr.Dataset) -> npt.NDAr
     found = np.zeros(len(labels), dtype=tree.leaves.dtype)
     for part in row_blocks(len(labels), 8 * values[:1].size, BLOCK_BYTES):
         rows = tree.space.apply(values[part], counts[part])
-        apart = np.stack([np.square(rows - centre).sum(axis=1) for centre in tree.centroids], axis=1)
+        apart = squared_distances(rows, tree.centroids)
         apart[labels[part, None] != zone_of] = np.inf
         found[part] = np.where(labels[part] > 0, apart.argmin(axis=1) + 1, 0)
     return found
@@ -231,8 +232,7 @@ class _Known:
             return flat_distances(values, counts, self.centres.astype(np.float32)), off
         for part in row_blocks(len(values), 8 * values[:1].size, BLOCK_BYTES):
             mapped = self.metric.apply(values[part], counts[part]).astype(np.float64)
-            squares = [np.square(mapped - centre).sum(axis=1) for centre in self.centres]
-            apart[part] = np.sqrt(np.stack(squares, axis=1))
+            apart[part] = np.sqrt(squared_distances(mapped, self.centres))
             if self.back is not None:
                 rest = values[part] - (self.metric.origin + mapped @ self.back.T).reshape(values[part].shape)
                 squares_off = np.where(counts[part, :, None], np.square(rest), 0).sum(axis=(1, 2))

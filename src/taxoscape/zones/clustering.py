@@ -18,6 +18,7 @@ from taxoscape.zones.evidence import MOST_ZONES, Evidence, distinct_rows, eviden
 from taxoscape.zones.kmeans import kmeans_partition
 from taxoscape.zones.metric import Metric, independent_share, learned_partition, neighbour_metric, neighbours
 from taxoscape.zones.missing import counted, flat_distances, seen_rows, truly_seen, whole_rows
+from taxoscape.zones.nearest import squared_distances
 from taxoscape.zones.numbering import label_dtype, number_by_size
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def cluster(
     else:
         centroids = _counted_means(matrix.reshape(values.shape), seen, labels - 1, k)
         distances = np.full((grid.n_tiles, k), np.nan, dtype=np.float32)
-        distances[members] = _euclidean(metric.apply(values, seen), centres)
+        distances[members] = np.sqrt(squared_distances(metric.apply(values, seen), centres))
     zones = _zones_dataset(series, grid, full, centroids, truly_seen(series, counts), distances, clusterer=clusterer)
     if metric is not None:
         zones = _with_metric(zones, metric, centres)
@@ -204,13 +205,6 @@ def _counted_means(values: Float32, counts: Bool, labels: Int, k: int) -> Float3
         counted_sum = np.where(seen, own, 0).sum(axis=0, dtype=np.float64)
         means[zone] = np.where(dates > 0, counted_sum / np.maximum(dates, 1), own.mean(axis=0, dtype=np.float64))
     return means
-
-
-def _euclidean(rows: Float32, centres: Float32) -> Float32:
-    """Return the Euclidean distance of each row to each centre: float32 (row, centre)."""
-    apart = [np.square(rows.astype(np.float64) - centre).sum(axis=1) for centre in centres.astype(np.float64)]
-    distances: Float32 = np.sqrt(np.stack(apart, axis=1)).astype(np.float32)
-    return distances
 
 
 def _zones_dataset(

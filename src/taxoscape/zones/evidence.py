@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from taxoscape.progress import Track, silent
+from taxoscape.zones.nearest import nearest
 from taxoscape.zones.numbering import label_dtype, number_by_size
 from taxoscape.zones.starts import AXES, STARTS, best_of_starts, principal_axes
 
@@ -114,7 +115,7 @@ def evidence_of(
         found = best_of_starts(matrix, first_axes, k, seeds[index, 0])
         labels[:, index], _ = number_by_size(found.labels, k, np.ones(len(matrix)))
         partitions = [
-            _nearest(rotated, best_of_starts(rotated[rows], rotated[rows, :AXES], k, starts).centres)
+            nearest(rotated, best_of_starts(rotated[rows], rotated[rows, :AXES], k, starts).centres)
             for rows, starts, enough in zip(resamples, seeds[index, 1:], different, strict=True)
             if enough >= k
         ]
@@ -235,8 +236,3 @@ def distinct_rows(rows: Iterable[Float32], enough: int) -> int:
         if len(seen) >= enough:
             break
     return len(seen)
-
-
-def _nearest(rows: Float32, centres: Float32) -> Int:
-    """Return the nearest centre of each row; both are near zero, so that no digits are lost."""
-    return np.asarray((np.square(centres).sum(axis=1) - 2 * (rows @ centres.T)).argmin(axis=1), dtype=np.int64)

@@ -13,7 +13,8 @@ import numpy as np
 from taxoscape.progress import Track, silent
 from taxoscape.zones.evidence import mean_agreement
 from taxoscape.zones.metric import metric_of
-from taxoscape.zones.missing import counted, row_blocks, whole_rows
+from taxoscape.zones.missing import counted, whole_rows
+from taxoscape.zones.nearest import nearest
 from taxoscape.zones.starts import STARTS, best_of_starts, principal_axes
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ DRAWS = 5
 """Halves that are drawn."""
 AXES_TILES = 1_000
 """Tiles that the axes of the starts are those of, at most."""
-BLOCK_BYTES = 64 * 2**20
-"""Bytes of float64 values that are compared at once."""
 
 
 def stability(series: xr.Dataset, zones: xr.Dataset, *, rng: int = 0, track: Track = silent) -> float:
@@ -80,19 +79,8 @@ def stability_of_rows(matrix: Float32, k: int, *, rng: int = 0, track: Track = s
     for _ in track(range(DRAWS), "stability", DRAWS):
         half = generator.permutation(len(matrix))[: len(matrix) // 2]
         seeds = generator.integers(0, 2**31, size=STARTS)
-        found.append(_nearest(matrix, best_of_starts(matrix[half], first_axes[half], k, seeds).centres))
+        found.append(nearest(matrix, best_of_starts(matrix[half], first_axes[half], k, seeds).centres))
     return mean_agreement(found)[0]
-
-
-def _nearest(matrix: Float32, centres: Float32) -> Int:
-    """Return the nearest centre of each row: int64 (row,)."""
-    nearest = np.empty(len(matrix), dtype=np.int64)
-    middle = centres.mean(axis=0, dtype=np.float64)
-    targets = centres - middle
-    norms = np.square(targets).sum(axis=1)
-    for part in row_blocks(len(matrix), 8 * matrix.shape[1], BLOCK_BYTES):
-        nearest[part] = (norms - 2 * (matrix[part] - middle) @ targets.T).argmin(axis=1)
-    return nearest
 
 
 def _sample(candidates: Int, most: int, rng: int) -> Int:
