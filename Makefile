@@ -1,7 +1,7 @@
 # Every target works from a fresh clone: dev.py makes .venv and installs what is pinned there.
 PY := .venv/bin/python
 
-.PHONY: install demo test lint types layers check docs bench
+.PHONY: install demo test lint types layers check docs bench evidence
 install:
 	python3 dev.py install
 demo:
@@ -17,6 +17,8 @@ layers: install
 	.venv/bin/lint-imports
 docs: install
 	$(PY) -m sphinx -q -W --keep-going -b html docs docs/_build
-bench: install
+evidence: install
 	$(PY) benchmarks/evidence.py
+bench: install
+	$(PY) benchmarks/bench.py
 check: lint types layers docs
