@@ -22,6 +22,7 @@ import click
 
 from taxoscape import __version__
 from taxoscape.errors import TaxoscapeError
+from taxoscape.executor import on_scheduler
 from taxoscape.run.options import APPLY_OPTIONS, OPTIONS, Option, explicit_settings, numbers_of, options_of
 from taxoscape.run.table import COMMANDS, owned_by
 
@@ -114,6 +115,14 @@ def _settings_options(options: tuple[Option, ...]) -> Callable[[Command], Comman
     return add
 
 
+def _scheduled(command: Command) -> Command:
+    return click.option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Do the blocks on the workers of this Dask scheduler, tcp://host:port. [default: in this process]",
+    )(command)
+
+
 def _common(command: Command) -> Command:
     command = click.option("--quiet", is_flag=True, help="Print only the result and errors.")(command)
     return click.option("--debug", is_flag=True, help="Show where an error comes from.")(command)
@@ -153,6 +162,7 @@ def demo(out: Path, seed: int, size: int, quiet: bool, debug: bool) -> None:
 @click.option("--overwrite", is_flag=True, help="Start anew where the folder holds another run.")
 @click.option("--dry-run", is_flag=True, help="Say what would be used, and what it would cost; make nothing.")
 @_settings_options(OPTIONS)
+@_scheduled
 @_common
 def run(scenes: tuple[str, ...], out: Path | None, **given: Any) -> None:
     """Turn SCENES (files, folders, globs), or a region.toml that names them, into zones."""
@@ -168,6 +178,7 @@ def run(scenes: tuple[str, ...], out: Path | None, **given: Any) -> None:
 @click.option("--overwrite", is_flag=True, help="Start anew where the folder holds another run.")
 @click.option("--dry-run", is_flag=True, help="Say what would be used, and what it would cost; make nothing.")
 @_settings_options(OPTIONS)
+@_scheduled
 @_common
 def cube(scenes: tuple[str, ...], out: Path | None, **given: Any) -> None:
     """Make the run folder; read and align SCENES. The first stage of `run`."""
@@ -185,8 +196,12 @@ def _begin(scenes: tuple[str, ...], out: Path | None, given: dict[str, Any], *, 
         click.echo(describe_plan(request))
         return
     _listen(quiet=given["quiet"])
-    folder = prepare(request, folder_path, overwrite=given["overwrite"], track=_Tracker(quiet=given["quiet"]))
-    pipeline.advance(folder, COMMANDS if everything else ["cube"], track=_Tracker(quiet=given["quiet"]))
+    track, scheduler = _Tracker(quiet=given["quiet"]), given["scheduler"]
+    with on_scheduler(scheduler) as execute:
+        folder = prepare(
+            request, folder_path, overwrite=given["overwrite"], track=track, workers=scheduler is not None
+        )  # fmt: skip
+        pipeline.advance(folder, COMMANDS if everything else ["cube"], track=track, execute=execute)
     click.echo(f"report: {folder / 'report.html'}" if everything else f"run folder: {folder.path}")
 
 
@@ -196,8 +211,11 @@ def _begin(scenes: tuple[str, ...], out: Path | None, given: dict[str, Any], *, 
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The new run folder.")
 @click.option("--overwrite", is_flag=True, help="Start anew where the folder holds another run.")
 @_settings_options(APPLY_OPTIONS)
+@_scheduled
 @_common
-def apply(run: Path, scenes: tuple[str, ...], out: Path, overwrite: bool, quiet: bool, **given: Any) -> None:
+def apply(
+    run: Path, scenes: tuple[str, ...], out: Path, overwrite: bool, scheduler: str | None, quiet: bool, **given: Any
+) -> None:
     """Map SCENES of another year or area under the encoder and the zones of RUN; say which tiles are unlike them."""
     from taxoscape.run import pipeline
     from taxoscape.run.apply import apply_request
@@ -205,8 +223,10 @@ def apply(run: Path, scenes: tuple[str, ...], out: Path, overwrite: bool, quiet:
 
     _listen(quiet=quiet)
     request = apply_request(pipeline.existing(run), scenes, explicit_settings(given, APPLY_OPTIONS))
-    folder = prepare(request, out, overwrite=overwrite, track=_Tracker(quiet=quiet))
-    pipeline.advance(folder, COMMANDS, track=_Tracker(quiet=quiet))
+    track = _Tracker(quiet=quiet)
+    with on_scheduler(scheduler) as execute:
+        folder = prepare(request, out, overwrite=overwrite, track=track, workers=scheduler is not None)
+        pipeline.advance(folder, COMMANDS, track=track, execute=execute)
     click.echo(f"report: {folder / 'report.html'}")
 
 
@@ -217,14 +237,16 @@ def _add_stage(name: str, text: str) -> None:
     @app.command(name, help=text)
     @click.argument("run", type=click.Path(path_type=Path))
     @_settings_options(options)
+    @_scheduled
     @_common
-    def command(run: Path, quiet: bool, debug: bool, **given: Any) -> None:
+    def command(run: Path, scheduler: str | None, quiet: bool, debug: bool, **given: Any) -> None:
         from taxoscape.run import pipeline
 
         folder = pipeline.existing(run)
         _listen(quiet=quiet)
         pipeline.change(folder, name, explicit_settings(given, options))
-        pipeline.advance(folder, [name], track=_Tracker(quiet=quiet))
+        with on_scheduler(scheduler) as execute:
+            pipeline.advance(folder, [name], track=_Tracker(quiet=quiet), execute=execute)
 
 
 for _name, _text in (

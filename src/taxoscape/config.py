@@ -239,7 +239,7 @@ class RunSettings:
     threads: Positive | None = None
     """Threads of numerical libraries; None: the cores of the machine, chosen once and kept on resume."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where networks run; chosen once and kept on resume."""
+    """Where networks run; chosen once and kept on resume. With workers (``--scheduler``), ``auto`` is left to each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_FORBID)

@@ -25,6 +25,8 @@ SETTINGS_FILE = "run.toml"
 LOG_FILE = "run.log"
 STAGES_FOLDER = "stages"
 WORK_FOLDER = ".work"
+DIGEST_FILE = "digest"
+"""In the folder of a stage's unfinished work: what it is being made from."""
 HASHED_BYTES = 64 * 2**20
 """Files and folders up to this size are checked by content when a stage is skipped, larger ones by size."""
 
@@ -144,7 +146,7 @@ class RunFolder:
     def work(self, stage: str, digest: str) -> Path:
         """Return the folder for a stage's unfinished work, emptied unless it was begun under the same digest."""
         folder = self / WORK_FOLDER / stage
-        note = folder / "digest"
+        note = folder / DIGEST_FILE
         if not (note.is_file() and note.read_text() == digest):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)

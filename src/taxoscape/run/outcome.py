@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from taxoscape.config import Settings
+from taxoscape.errors import InputError, RunFolderError
+from taxoscape.executor import Executor, in_process
 from taxoscape.progress import Track
-from taxoscape.run.folder import RunFolder
+from taxoscape.run.folder import DIGEST_FILE, RunFolder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a stage is being done, as a worker finds it: on a file system that all share."""
+
+    run: str
+    """The run folder, absolute."""
+    note: str
+    """File in the folder of unfinished work that holds the digest of what is being made."""
+    digest: str
+    """What it held when the work was handed out."""
+
+    def check(self) -> None:
+        """Raise an error where the run folder cannot be seen, or the work was begun anew since."""
+        try:
+            now = Path(self.note).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise InputError(
+                f"the worker on {socket.gethostname()} sees no {self.note}: run folder and scenes have to lie on a "
+                "file system that all workers share, under the same path"
+            ) from None
+        if now != self.digest:
+            raise RunFolderError(f"{self.run}: this work was begun anew under other settings; what was left is dropped")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +52,16 @@ class Context:
     """Folder for unfinished work, kept from a killed attempt under the same settings."""
     track: Track
     """Told of the progress."""
+    execute: Executor = in_process
+    """Does the blocks of a stage."""
+    worker_device: Literal["auto", "cpu", "cuda"] = "cpu"
+    """Where networks run on workers; ``auto``: each decides."""
+
+    @property
+    def place(self) -> Place:
+        """Where the stage is being done, for workers."""
+        note = (self.work / DIGEST_FILE).resolve()
+        return Place(run=str(self.folder.path.resolve()), note=str(note), digest=note.read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,15 +13,17 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from taxoscape.config import Settings, differences, from_dict, to_dict
 from taxoscape.errors import InputError, RunFolderError
+from taxoscape.executor import Executor, in_process
 from taxoscape.files import write_text
 from taxoscape.grid import Lattice
 from taxoscape.progress import Track, silent
-from taxoscape.run.folder import LOG_FILE, SETTINGS_FILE, RunFolder
+from taxoscape.run.folder import LOG_FILE, SETTINGS_FILE, WORK_FOLDER, RunFolder
 from taxoscape.run.outcome import Context
 from taxoscape.run.prepare import refuse_impossible
 from taxoscape.run.request import OTHER_KEYS, Explicit, read_run, with_paths
@@ -48,7 +50,9 @@ def existing(path: str | Path) -> RunFolder:
     return folder
 
 
-def advance(folder: RunFolder, names: Sequence[str] = COMMANDS, *, track: Track = silent) -> None:
+def advance(
+    folder: RunFolder, names: Sequence[str] = COMMANDS, *, track: Track = silent, execute: Executor = in_process
+) -> None:
     """Do stages of a run in order, skipping those that are done.
 
     Parameters
@@ -59,6 +63,8 @@ def advance(folder: RunFolder, names: Sequence[str] = COMMANDS, *, track: Track 
         The stages to do; what they need must be done. Stages without a command come with those that need them.
     track
         Told of the progress inside each stage.
+    execute
+        Does the blocks of stages: here, or on workers.
 
     Raises
     ------
@@ -74,7 +80,11 @@ def advance(folder: RunFolder, names: Sequence[str] = COMMANDS, *, track: Track 
                     settings, scenes, inputs = read_run(folder)  # a stage may move the names that a later one reads
                     current = digests(settings, inputs)
                     _refuse_unmet(folder, stage, settings, current)
-                    _do(folder, stage, current[stage.name], settings, scenes, track)
+                    context = Context(
+                        folder=folder, settings=_here(settings), scenes=scenes, work=folder / WORK_FOLDER / stage.name,
+                        track=track, execute=execute, worker_device=settings.run.device,
+                    )  # fmt: skip
+                    _do(stage, current[stage.name], context)
 
 
 def change(folder: RunFolder, name: str, explicit: Explicit) -> None:
@@ -151,9 +161,15 @@ def status_text(folder: RunFolder) -> str:
     return "\n".join(lines)
 
 
-def _do(
-    folder: RunFolder, stage: Stage, digest: str, settings: Settings, scenes: tuple[str, ...], track: Track
-) -> None:
+def _here(settings: Settings) -> Settings:
+    """Return settings with the device of this machine, where it was left to each."""
+    from taxoscape.embedding.machine import settled_device
+
+    return replace(settings, run=replace(settings.run, device=settled_device(settings.run.device)))
+
+
+def _do(stage: Stage, digest: str, context: Context) -> None:
+    folder = context.folder
     if folder.is_done(stage.name, digest):
         log.info("%-8s done before", stage.name)
         return
@@ -162,7 +178,6 @@ def _do(
     begun = time.monotonic()
     clock = work / "seconds"
     before = _seconds_before(clock)
-    context = Context(folder=folder, settings=settings, scenes=scenes, work=work, track=track)
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("default")

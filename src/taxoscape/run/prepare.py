@@ -35,7 +35,9 @@ log = logging.getLogger("taxoscape")
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "xarray", "zarr", "rasterio", "pyproj")
 
 
-def prepare(request: Request, out: str | Path, *, overwrite: bool = False, track: Track = silent) -> RunFolder:
+def prepare(
+    request: Request, out: str | Path, *, overwrite: bool = False, track: Track = silent, workers: bool = False
+) -> RunFolder:
     """Make the run folder of a request, or find that the folder holds this very run.
 
     Parameters
@@ -48,6 +50,8 @@ def prepare(request: Request, out: str | Path, *, overwrite: bool = False, track
         Start anew where the folder holds another run; only files that taxoscape makes are deleted.
     track
         Told of the progress of reading the files' checksums.
+    workers
+        Whether workers on other machines take part: the device ``auto`` is then left to each machine.
 
     Raises
     ------
@@ -67,7 +71,7 @@ def prepare(request: Request, out: str | Path, *, overwrite: bool = False, track
             return folder
         _refuse_foreign(folder)
         _clear(folder)
-        settings = replace(settings, run=_settle_machine(settings))
+        settings = replace(settings, run=_settle_machine(settings, workers=workers))
         inputs = _fingerprint([file.path for file in plans.files], track)
         _warn_of_other_inputs(request, plans, inputs)
         folder.write_document(_document(folder, request, settings, plans, inputs))
@@ -206,11 +210,11 @@ def _clear(folder: RunFolder) -> None:
         folder.remove([name for output in stage.outputs for name in (output, f"{output}.part")])
 
 
-def _settle_machine(settings: Settings) -> RunSettings:
+def _settle_machine(settings: Settings, *, workers: bool) -> RunSettings:
     """Choose threads and device once; they are kept on resume."""
     from taxoscape.embedding.machine import settled_device
 
-    device = settled_device(settings.run.device)
+    device = settings.run.device if workers else settled_device(settings.run.device)
     threads = settings.run.threads or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [0])
     return replace(settings.run, device=device, threads=threads)
 

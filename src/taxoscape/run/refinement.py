@@ -85,10 +85,7 @@ def _series_of_round(
         work.mkdir(exist_ok=True)
         _train_on_zones(context, number, first, zones, reader).save(work / ENCODER)
     encoder = load_encoder(work / ENCODER, device=settings.run.device)
-    encode_to_end(
-        reader, cube, encoder, grid_of(zones), work / SERIES,
-        min_valid=settings.grid.min_valid, fill=settings.grid.fill, track=context.track,
-    )  # fmt: skip
+    encode_to_end(context, reader, cube, encoder, grid_of(zones), file=work / ENCODER, path=work / SERIES)
     return read_series(work / SERIES)
 
 

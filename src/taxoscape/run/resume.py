@@ -6,12 +6,14 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taxoscape.embedding.encoding import Block, blocks_for, encode_block
+from taxoscape.embedding.encoding import blocks_for
 from taxoscape.embedding.training import TrainState
 from taxoscape.errors import InputError
+from taxoscape.run.blocks import Encoding, SeriesWriter, encode_there
 from taxoscape.run.store import CHUNK_BYTES, create_series, finish_series, written
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from taxoscape.embedding.tiles import TileReader
     from taxoscape.grid import Grid
     from taxoscape.progress import Track
+    from taxoscape.run.outcome import Context
 
 log = logging.getLogger("taxoscape")
 
@@ -80,17 +83,22 @@ def _saved_state(saved: Path, device: str) -> TrainState | None:
 
 
 def encode_to_end(
-    reader: TileReader,
-    cube: xr.DataArray,
-    encoder: Encoder,
-    grid: Grid,
-    path: Path,
-    *,
-    min_valid: float,
-    fill: bool,
-    track: Track,
+    context: Context, reader: TileReader, cube: xr.DataArray, encoder: Encoder, grid: Grid, *, file: Path, path: Path
 ) -> None:
     """Write the series of a grid to ``path``, block by block; blocks that lie there already are kept.
+
+    Parameters
+    ----------
+    context
+        Settings, who does the blocks, and who is told.
+    reader, cube
+        The cube, and a reader of it.
+    encoder, file
+        What turns tiles into vectors, and its file, for workers.
+    grid
+        The tiles.
+    path
+        The store to write.
 
     Raises
     ------
@@ -99,16 +107,22 @@ def encode_to_end(
     """
     times = cube["time"].to_numpy()
     size = len(blocks_for(encoder, grid, len(times), n_bands=cube.sizes["band"], block_bytes=CHUNK_BYTES)[0])
-    blocks = [Block(start, min(start + size, grid.n_tiles)) for start in range(0, grid.n_tiles, size)]
-    store_embedding, store_valid = create_series(path, grid, times, encoder.n_features, size)
-    left = [block for number, block in enumerate(blocks) if not written(path, number)]
-    for block in track(left, "encoding", len(blocks), done=len(blocks) - len(left)):
-        embedding, valid = encode_block(reader, encoder, grid, block, min_valid=min_valid, fill=times if fill else None)
-        store_embedding[block.start : block.stop] = embedding
-        store_valid[block.start : block.stop] = valid
+    create_series(path, grid, times, encoder.n_features, size)
+    rule, execute = context.settings.grid, context.execute
+    about = Encoding(
+        place=context.place, encoder=str(file.resolve()), series=str(path.resolve()), grid=grid.to_json(), step=size,
+        min_valid=rule.min_valid, fill=rule.fill, device=context.worker_device,
+    )  # fmt: skip
+    writer = SeriesWriter(reader=reader, times=times, encoder=encoder, about=about)
+    work = partial(encode_there, about) if execute.elsewhere else writer.write
+    n_blocks = -(-grid.n_tiles // size)
+    left = [number for number in range(n_blocks) if not written(path, number)]
+    for _ in context.track(execute(work, left), "encoding", n_blocks, done=n_blocks - len(left)):
+        pass
     finish_series(
-        path, grid, times, {"grid": grid.to_json(), "min_valid": min_valid, **({"filled": 1} if fill else {})}
-    )
+        path, grid, times,
+        {"grid": grid.to_json(), "min_valid": rule.min_valid, **({"filled": 1} if rule.fill else {})},
+    )  # fmt: skip
 
 
 def move(work: Path, final: Path) -> None:

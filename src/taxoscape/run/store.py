@@ -37,14 +37,21 @@ def create_series(
 
     begun = path.with_name(f"{path.name}.begun")
     if begun.is_file() and (path / "zarr.json").is_file():
-        group = zarr.open_group(path, mode="r+")
-        return _member(group, "embedding"), _member(group, "valid")
+        return open_series(path)
     group = zarr.open_group(path, mode="w")
     shape, chunk = (grid.n_tiles, len(times), n_features), min(tiles_per_chunk, grid.n_tiles)
     embedding = _array(group, "embedding", shape, (chunk, *shape[1:]), ("tile", "time", "feature"), "float32", np.nan)
     valid = _array(group, "valid", shape[:2], (chunk, shape[1]), ("tile", "time"), "float32", np.nan)
     begun.touch()
     return embedding, valid
+
+
+def open_series(path: Path) -> tuple[zarr.Array[Any], zarr.Array[Any]]:
+    """Return the arrays ``embedding`` and ``valid`` of a series store that is being written."""
+    import zarr
+
+    group = zarr.open_group(path, mode="r+")
+    return _member(group, "embedding"), _member(group, "valid")
 
 
 def written(path: Path, number: int) -> bool:

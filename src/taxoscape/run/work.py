@@ -149,10 +149,8 @@ def encode(context: Context) -> Outcome:
     if told:
         warnings.warn(told, stacklevel=2)
     reader = TileReader(cube, encoder.tile_size)
-    encode_to_end(
-        reader, cube, encoder, grid, context.work / name,
-        min_valid=settings.grid.min_valid, fill=settings.grid.fill, track=context.track,
-    )  # fmt: skip
+    file = context.folder / "encoder_geographic.safetensors"
+    encode_to_end(context, reader, cube, encoder, grid, file=file, path=context.work / name)
     move(context.work / name, context.folder / name)
     return Outcome(
         outputs=(name,), summary=f"{grid.n_tiles} tiles ({grid.n_rows} × {grid.n_cols}) on {len(cube)} dates"
