@@ -93,7 +93,7 @@ class Dask:
 
         numbers: dict[Any, int] = {}
         waiting = iter(enumerate(items))
-        running = as_completed()
+        running = as_completed(loop=self.client.loop)
 
         def hand_out() -> None:
             while len(numbers) < self._most() and (following := next(waiting, None)) is not None:
