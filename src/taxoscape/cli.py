@@ -23,6 +23,7 @@ import click
 from taxoscape import __version__
 from taxoscape.errors import TaxoscapeError
 from taxoscape.executor import on_scheduler
+from taxoscape.run.folder import RunFolder
 from taxoscape.run.options import APPLY_OPTIONS, OPTIONS, Option, explicit_settings, numbers_of, options_of
 from taxoscape.run.table import COMMANDS, owned_by
 
@@ -72,7 +73,7 @@ def run_command(arguments: list[str]) -> int:
     except click.ClickException as error:
         return _complain(error.format_message() + _hint(error), 2)
     except (click.Abort, KeyboardInterrupt):
-        return _complain("interrupted; run the same command again to go on", INTERRUPTED)
+        return INTERRUPTED if follows() else _complain("interrupted; run the same command again to go on", INTERRUPTED)
     except BrokenPipeError:
         return 0
     except Exception as error:
@@ -192,6 +193,9 @@ def _begin(scenes: tuple[str, ...], out: Path | None, given: dict[str, Any], *, 
     from taxoscape.run.request import request_of
 
     request, folder_path = request_of(scenes, out, explicit_settings(given, OPTIONS), given["preset"])
+    if follows():
+        pipeline.take_part(RunFolder(folder_path))
+        return
     if given["dry_run"]:
         click.echo(describe_plan(request))
         return
@@ -243,6 +247,9 @@ def _add_stage(name: str, text: str) -> None:
         from taxoscape.run import pipeline
 
         folder = pipeline.existing(run)
+        if follows():
+            pipeline.take_part(folder)
+            return
         _listen(quiet=quiet)
         pipeline.change(folder, name, explicit_settings(given, options))
         with on_scheduler(scheduler) as execute:
@@ -319,6 +326,11 @@ def cut(run: Path, zones: int, out: Path, quiet: bool, debug: bool) -> None:
 
     for path in cut_run(pipeline.existing(run), zones, out):
         click.echo(f"map: {path}")
+
+
+def follows() -> bool:
+    """Whether this is one of several processes that train together (``torchrun``), and not the first, which tells."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and os.environ.get("RANK", "0") != "0"
 
 
 def _listen(*, quiet: bool) -> None:

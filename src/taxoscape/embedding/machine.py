@@ -26,6 +26,11 @@ def settled_device(wanted: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cu
     return "cuda" if has_gpu() else "cpu"
 
 
+def get_threads() -> int:
+    """Return how many threads PyTorch uses."""
+    return torch.get_num_threads()
+
+
 @contextmanager
 def torch_threads(count: int | None) -> Iterator[None]:
     """Let PyTorch use a number of threads, None: as many as it does already."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -26,6 +26,7 @@ from taxoscape.embedding import weights
 from taxoscape.embedding.encoder import Encoder, Recipe
 from taxoscape.embedding.feed import ahead, on_device
 from taxoscape.embedding.losses import contrastive_loss, triplet_loss
+from taxoscape.embedding.ranks import ALONE, Ranks
 from taxoscape.embedding.scaling import learn_scaling
 from taxoscape.embedding.tiles import TileReader
 from taxoscape.embedding.triplets import Triplets
@@ -126,6 +127,7 @@ def train(
     start: Encoder | None = None,
     state: TrainState | None = None,
     device: str = "cpu",
+    ranks: Ranks | None = None,
 ) -> Iterator[TrainState]:
     """Train a network on triplets, one step at a time.
 
@@ -145,6 +147,8 @@ def train(
         State of an earlier call with the same arguments, to go on from; it is taken over, not copied.
     device
         Where the network runs.
+    ranks
+        Processes that share each step (`taxoscape.embedding.ranks`), of which the others `follow` rank 0; None: alone.
 
     Yields
     ------
@@ -166,7 +170,7 @@ def train(
     """
     if not len(triplets):
         raise InputError("there are no triplets to train on")
-    seed = int(rng)
+    seed, ranks = int(rng), ranks or ALONE
     task = {"settings": asdict(settings), "seed": seed, "triplets": triplets.digest}
     if state is None:
         state = _begin(reader, triplets, settings, task=task, start=start, device=device)
@@ -183,14 +187,17 @@ def train(
         )
     if state.step >= state.total_steps:
         yield state
-    feed = _batches(state, reader, triplets, settings, seed)
+    ranks.tell(lambda: (state.to_bytes(), triplets, settings, seed), device)
+    ranks.joined(state.network)
+    feed = _batches(state, reader, triplets, settings, seed, ranks)
     for batch in ahead(feed, depth=0 if torch.device(device).type == "cpu" else 3):
         state.network.train()
         for group in state.optimiser.param_groups:
             group["lr"] = step_size(state.step, state.total_steps, settings)
-        loss = _loss(state, batch, triplets, settings)
+        loss = _loss(state, batch, triplets, settings, ranks)
         state.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        ranks.sum_gradients(state.network)
         if settings.loss == "contrastive":
             nn.utils.clip_grad_norm_(state.network.parameters(), LARGEST_GRADIENT)
         state.optimiser.step()
@@ -201,6 +208,24 @@ def train(
                 f"(now {settings.learning_rate:g}) and start the training anew"
             )
         yield state
+
+
+def follow(reader_of: Callable[[int], TileReader], ranks: Ranks) -> None:
+    """Take part in the trainings that rank 0 begins, until it says that no more are to come.
+
+    Parameters
+    ----------
+    reader_of
+        Given a tile size, a reader of the cube that rank 0 trains on.
+    ranks
+        As in `train`.
+    """
+    while (heard := ranks.hear()) is not None:
+        (data, triplets, settings, seed), device = heard
+        state = TrainState.from_bytes(data, device=device)
+        reader = reader_of(state.recipe.tile_size)
+        for _ in train(reader, triplets, settings, rng=seed, state=state, device=device, ranks=ranks):
+            pass
 
 
 def total_steps(triplets: Triplets, settings: EncoderSettings) -> int:
@@ -271,9 +296,9 @@ class _Batch:
     """What a step reads: raw tiles and how they are turned."""
 
     rows: Index
-    """Triplets of the step."""
+    """Triplets of the step, those of all ranks."""
     values: npt.NDArray[Any]
-    """(n, band, y, x) in the scenes' units."""
+    """(n, band, y, x) in the scenes' units, of this rank's share."""
     valid: npt.NDArray[np.bool_]
     """(n, y, x)."""
     how: npt.NDArray[np.int64]
@@ -281,7 +306,7 @@ class _Batch:
 
 
 def _batches(
-    state: TrainState, reader: TileReader, triplets: Triplets, settings: EncoderSettings, seed: int
+    state: TrainState, reader: TileReader, triplets: Triplets, settings: EncoderSettings, seed: int, ranks: Ranks
 ) -> Iterator[_Batch]:
     """Read what each step from where the state is to the end needs; a function of (seed, step) alone."""
     with_distant = _with_distant(triplets, settings)
@@ -292,9 +317,11 @@ def _batches(
         if not order or position == 0:
             order = batches(triplets, settings, seed=seed, epoch=epoch)
         rows = order[position]
-        tables = [triplets.anchor[rows], triplets.neighbour[rows], *([triplets.distant[rows]] if with_distant else [])]
-        values, valid = reader.read(np.concatenate(tables))
-        yield _Batch(rows, values, valid, np.random.default_rng([seed, 1, step]).integers(8, size=len(values)))
+        tables = [triplets.anchor, triplets.neighbour, *([triplets.distant] if with_distant else [])]
+        own = ranks.share(len(rows))
+        values, valid = reader.read(np.concatenate([table[rows[own]] for table in tables]))
+        how = np.random.default_rng([seed, 1, step]).integers(8, size=(len(tables), len(rows)))
+        yield _Batch(rows, values, valid, how[:, own].ravel())
 
 
 def _with_distant(triplets: Triplets, settings: EncoderSettings) -> bool:
@@ -302,16 +329,18 @@ def _with_distant(triplets: Triplets, settings: EncoderSettings) -> bool:
     return settings.loss == "triplet" or triplets.group is not None
 
 
-def _loss(state: TrainState, batch: _Batch, triplets: Triplets, settings: EncoderSettings) -> Tensor:
+def _loss(state: TrainState, batch: _Batch, triplets: Triplets, settings: EncoderSettings, ranks: Ranks) -> Tensor:
     device, rows = next(state.network.parameters()).device, batch.rows
+    tables = 2 + _with_distant(triplets, settings)
     pixels, _ = on_device(state.recipe.scaling, batch.values, batch.valid, device)
     pixels = augment(pixels, batch.how)
     narrow = device.type == "cuda" and settings.loss == "contrastive" and torch.cuda.is_bf16_supported()
     with torch.autocast(device.type, torch.bfloat16, enabled=narrow):
         if settings.loss == "triplet":  # in three passes, each with its own batch statistics, as the prototype does
-            vectors = [state.network(part).float() for part in torch.split(pixels, len(rows))]
+            vectors = [state.network(part).float() for part in torch.tensor_split(pixels, tables)]
         else:
-            vectors = list(torch.split(state.network(pixels).float(), len(rows)))
+            vectors = list(torch.tensor_split(state.network(pixels).float(), tables))
+    vectors = [ranks.gathered(part, len(rows)) for part in vectors]
     if settings.loss == "triplet":
         return triplet_loss(*vectors, margin=settings.margin, norm_penalty=settings.norm_penalty)
     anchor, neighbour, *rest = vectors

@@ -5,13 +5,16 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from taxoscape.config import Settings
 from taxoscape.errors import InputError, RunFolderError
 from taxoscape.executor import Executor, in_process
 from taxoscape.progress import Track
 from taxoscape.run.folder import DIGEST_FILE, RunFolder
+
+if TYPE_CHECKING:
+    from taxoscape.embedding.ranks import Ranks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +59,9 @@ class Context:
     """Does the blocks of a stage."""
     worker_device: Literal["auto", "cpu", "cuda"] = "cpu"
     """Where networks run on workers; ``auto``: each decides."""
+
+    ranks: Ranks | None = None
+    """Processes that train together; None: this one alone."""
 
     @property
     def place(self) -> Place:

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +72,12 @@ def advance(
     RunFolderError
         Where a stage that is needed is not done.
     """
+    from taxoscape.embedding.ranks import ranks_of_this_run
+
     with folder.locked():
         settings, scenes, inputs = read_run(folder)
         wanted = done_with(names, settings)
-        with _logging_to(folder / LOG_FILE), _threads(settings.run.threads):
+        with _logging_to(folder / LOG_FILE), ranks_of_this_run() as ranks, _threads(settings.run.threads):
             for stage in STAGES:
                 if stage.name in wanted:
                     settings, scenes, inputs = read_run(folder)  # a stage may move the names that a later one reads
@@ -82,9 +85,26 @@ def advance(
                     _refuse_unmet(folder, stage, settings, current)
                     context = Context(
                         folder=folder, settings=_here(settings), scenes=scenes, work=folder / WORK_FOLDER / stage.name,
-                        track=track, execute=execute, worker_device=settings.run.device,
+                        track=track, execute=execute, worker_device=settings.run.device, ranks=ranks,
                     )  # fmt: skip
                     _do(stage, current[stage.name], context)
+
+
+def take_part(folder: RunFolder) -> None:
+    """Take part in the trainings of a run that another process, rank 0 of several, advances; write nothing."""
+    from taxoscape.embedding.machine import torch_threads
+    from taxoscape.embedding.ranks import ranks_of_this_run
+    from taxoscape.embedding.tiles import TileReader
+    from taxoscape.embedding.training import follow
+
+    @cache
+    def reader_of(tile_size: int) -> TileReader:
+        settings, _, _ = read_run(folder)
+        open_for_good.enter_context(torch_threads(ranks.threads(settings.run.threads or 1)))
+        return TileReader(open_cube(folder), tile_size)
+
+    with ranks_of_this_run() as ranks, contextlib.ExitStack() as open_for_good:
+        follow(reader_of, ranks)
 
 
 def change(folder: RunFolder, name: str, explicit: Explicit) -> None:

@@ -97,12 +97,13 @@ def _train_on_zones(context: Context, number: int, first: Encoder, zones: xr.Dat
     settings, device = context.settings, str(context.settings.run.device)
     training = second_training(first, zones, settings.refine, seed=settings.run.seed, number=number)
     state = train_to_end(
-        lambda state: training.steps(reader, state, device=device),
+        lambda state: training.steps(reader, state, device=device, ranks=context.ranks),
         training.n_steps,
         _round(context, number) / "state.safetensors",
         device=device,
         track=context.track,
         label="training on zones" if number == 1 else f"training on zones, round {number}",
+        ranks=context.ranks,
     )
     return training.outcome(state, reader)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taxoscape.embedding.encoding import blocks_for
+from taxoscape.embedding.machine import get_threads, torch_threads
 from taxoscape.embedding.training import TrainState
 from taxoscape.errors import InputError
 from taxoscape.run.blocks import Encoding, SeriesWriter, encode_there
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from taxoscape.embedding.encoder import Encoder
+    from taxoscape.embedding.ranks import Ranks
     from taxoscape.embedding.tiles import TileReader
     from taxoscape.grid import Grid
     from taxoscape.progress import Track
@@ -41,6 +43,7 @@ def train_to_end(
     device: str,
     track: Track,
     label: str,
+    ranks: Ranks | None = None,
 ) -> TrainState:
     """Drive a training to its end, saving its state on the way, from the state saved before where there is one.
 
@@ -56,16 +59,20 @@ def train_to_end(
         Where the network runs.
     track, label
         Told of each step.
+    ranks
+        Processes that train together, and share the threads of their machine; None: this one alone.
     """
+    threads = ranks.threads(get_threads()) if ranks else None
     before = _saved_state(saved, device)
     state = before
     last, cost = time.monotonic(), 0.0
-    for state in track(steps(before), label, total, done=0 if before is None else before.step):
-        if time.monotonic() - last > max(SAVE_SECONDS, TIMES_COST * cost):
-            begun = time.monotonic()
-            state.save(saved)
-            last = time.monotonic()
-            cost = last - begun
+    with torch_threads(threads):
+        for state in track(steps(before), label, total, done=0 if before is None else before.step):
+            if time.monotonic() - last > max(SAVE_SECONDS, TIMES_COST * cost):
+                begun = time.monotonic()
+                state.save(saved)
+                last = time.monotonic()
+                cost = last - begun
     if state is None:
         raise InputError("there is nothing to train on")
     return state

@@ -93,13 +93,20 @@ def train(context: Context) -> Outcome:
     triplets = draw(reader, settings.encoder, seed=seed, min_valid=settings.grid.min_valid)
     state = train_to_end(
         lambda state: train_steps(
-            reader, triplets, settings.encoder, rng=seed, state=state, device=str(settings.run.device)
+            reader,
+            triplets,
+            settings.encoder,
+            rng=seed,
+            state=state,
+            device=str(settings.run.device),
+            ranks=context.ranks,
         ),
         total_steps(triplets, settings.encoder),
         context.work / "state.safetensors",
         device=settings.run.device,
         track=context.track,
         label="training on geography",
+        ranks=context.ranks,
     )
     encoder = encoder_from(state)
     if settings.encoder.carries_statistics(settings.zones.clusterer):

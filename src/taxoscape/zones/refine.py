@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from taxoscape.config import EncoderSettings
     from taxoscape.embedding.encoder import Encoder
+    from taxoscape.embedding.ranks import Ranks
     from taxoscape.embedding.tiles import TileReader
     from taxoscape.embedding.training import TrainState
     from taxoscape.embedding.triplets import Triplets
@@ -113,10 +114,13 @@ class SecondTraining:
         """Steps to its end."""
         return total_steps(self.triplets, self.settings)
 
-    def steps(self, reader: TileReader, state: TrainState | None = None, *, device: str) -> Iterator[TrainState]:
-        """Train, from a state saved before where one is given."""
+    def steps(
+        self, reader: TileReader, state: TrainState | None = None, *, device: str, ranks: Ranks | None = None
+    ) -> Iterator[TrainState]:
+        """Train, from a state saved before where one is given, with other processes where there are some."""
         return train(
-            reader, self.triplets, self.settings, rng=self.seed, start=self.first, state=state, device=device
+            reader, self.triplets, self.settings, rng=self.seed, start=self.first, state=state, device=device,
+            ranks=ranks,
         )  # fmt: skip
 
     def outcome(self, state: TrainState, reader: TileReader) -> Encoder:
