@@ -346,6 +346,8 @@ def _listen(*, quiet: bool) -> None:
 
 
 def _complain(message: str, code: int) -> int:
+    if "RANK" in os.environ:  # torchrun ends the others where one has failed: not before they have said why
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     click.echo(f"taxoscape: {message}", err=True)
     return code
 

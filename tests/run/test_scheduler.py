@@ -10,16 +10,23 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 import xarray as xr
 
+from taxoscape.cli import run_command
+from taxoscape.cube.lazy import lazy_cube
+from taxoscape.cube.plan import plan_cube
+from taxoscape.cube.pointer import read_pointer, write_pointer
+from taxoscape.cube.store import write_cube
 from taxoscape.errors import InputError
-from taxoscape.executor import Executor, on_scheduler
-from taxoscape.run.folder import RunFolder
+from taxoscape.executor import Executor, in_order, on_scheduler
+from taxoscape.run.folder import RunFolder, describe
 from taxoscape.run.pipeline import advance, existing
 from taxoscape.run.store import read_dataset
+from tests.run.conftest import QUICK
 
 
 def started(command: list[str], log: Path) -> subprocess.Popen[bytes]:
@@ -80,6 +87,16 @@ def workers(cluster) -> Iterator[Executor]:
         yield execute
 
 
+@pytest.fixture(scope="module")
+def encoded(scenes, tmp_path_factory) -> Path:
+    """A run folder that is done up to the series under f^g."""
+    out = tmp_path_factory.mktemp("encoded") / "run"
+    assert run_command(["cube", str(scenes), "--out", str(out), *QUICK]) == 0
+    for stage in ("train", "encode"):
+        assert run_command([stage, str(out), "--quiet"]) == 0
+    return out
+
+
 def undone(finished: Path, out: Path, stage: str, made: str) -> RunFolder:
     """Return a copy of a finished run in which one stage is to be done."""
     shutil.copytree(finished, out)
@@ -103,24 +120,89 @@ def after(steps: int, action: Callable[[], None]):
     return track
 
 
-def test_a_series_encoded_by_two_workers_is_that_of_one_process(finished, workers, tmp_path, monkeypatch):
+def test_a_series_encoded_by_two_workers_is_that_of_one_process(encoded, workers, tmp_path, monkeypatch):
     monkeypatch.setattr("taxoscape.run.resume.CHUNK_BYTES", 40_000)
-    folder = undone(finished, tmp_path / "run", "encode", "series_geographic.zarr")
+    folder = undone(encoded, tmp_path / "run", "encode", "series_geographic.zarr")
     advance(folder, ["encode"], execute=workers)
-    whole, made = (read_dataset(path / "series_geographic.zarr") for path in (finished, folder.path))
+    whole, made = (read_dataset(path / "series_geographic.zarr") for path in (encoded, folder.path))
     xr.testing.assert_identical(made, whole)
     assert len(list((folder / "series_geographic.zarr" / "valid" / "c").iterdir())) > 20
 
 
-def test_a_worker_killed_in_the_middle_costs_nothing_but_its_blocks(finished, cluster, workers, tmp_path, monkeypatch):
+def test_a_worker_killed_in_the_middle_costs_nothing_but_its_blocks(encoded, cluster, workers, tmp_path, monkeypatch):
     monkeypatch.setattr("taxoscape.run.resume.CHUNK_BYTES", 40_000)
-    folder = undone(finished, tmp_path / "run", "encode", "series_geographic.zarr")
+    folder = undone(encoded, tmp_path / "run", "encode", "series_geographic.zarr")
     advance(
         folder, ["encode"], execute=workers, track=after(3, lambda: cluster.workers[0].send_signal(signal.SIGKILL))
     )  # fmt: skip
     assert cluster.workers[0].wait(timeout=10) == -signal.SIGKILL
-    whole, made = (read_dataset(path / "series_geographic.zarr") for path in (finished, folder.path))
+    whole, made = (read_dataset(path / "series_geographic.zarr") for path in (encoded, folder.path))
     xr.testing.assert_identical(made, whole)
+
+
+def test_a_cube_begun_by_one_process_and_ended_by_workers_is_the_same_to_the_byte(scenes, workers, tmp_path):
+    plan = plan_cube([str(scenes)])
+    write_pointer(tmp_path / "plan.json", plan)
+    cube = lazy_cube(read_pointer(tmp_path / "plan.json"))
+    write_cube(cube, tmp_path / "whole.zarr", block_px=64)
+    how = {"block_px": 64, "pointer": tmp_path / "plan.json"}
+    with pytest.raises(StopError):
+        write_cube(cube, tmp_path / "cube.zarr", track=after(2, stop), **how)
+    told = []
+
+    def track(things, label, total, done=0):
+        told.append((total, done))
+        yield from things
+
+    write_cube(cube, tmp_path / "cube.zarr", track=track, execute=workers, **how)
+    assert told == [(3, 1)]
+    assert describe(tmp_path / "cube.zarr") == describe(tmp_path / "whole.zarr")
+
+
+def test_a_worker_that_sees_other_scenes_refuses(scenes, workers, tmp_path):
+    plan = plan_cube([str(scenes)])
+    write_pointer(tmp_path / "plan.json", plan)
+    with pytest.raises(InputError, match="a worker sees other scenes"):
+        write_cube(
+            lazy_cube(plan)[:, :, :50], tmp_path / "cube.zarr", execute=workers, pointer=tmp_path / "plan.json"
+        )  # fmt: skip
+
+
+def test_an_error_that_is_none_of_ours_is_tried_again_and_results_come_in_any_order_but_are_put_into_one(
+    workers, tmp_path
+):
+    done = workers(partial(stumbling, str(tmp_path)), [3, 1, 2])
+    assert list(in_order(done)) == [9, 1, 4]
+    assert len(list(tmp_path.iterdir())) == 3  # each was tried twice
+
+
+def test_an_error_of_ours_is_not_tried_again_and_reaches_the_caller(workers, tmp_path):
+    with pytest.raises(InputError, match="no block 2"):
+        list(workers(partial(refusing, str(tmp_path)), [1, 2]))
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def stumbling(folder: str, number: int) -> int:
+    marker = Path(folder) / str(number)
+    if not marker.exists():
+        marker.touch()
+        raise OSError("the file system stumbled")
+    return number**2
+
+
+def refusing(folder: str, number: int) -> int:
+    if number == 2:
+        (Path(folder) / f"{time.time_ns()}").touch()
+        raise InputError("there is no block 2")
+    return number
+
+
+class StopError(Exception):
+    pass
+
+
+def stop() -> None:
+    raise StopError
 
 
 def test_where_no_scheduler_answers_the_error_says_how_to_start_one(monkeypatch):

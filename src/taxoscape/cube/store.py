@@ -6,8 +6,9 @@ let flipped bits through, and every chunk is stored, also an empty one, because 
 counts them, and reading looks for those it needs. Band names are an attribute besides, since Zarr has no settled type
 for text; xarray still opens the group as it is.
 
-Writing goes to ``<path>.part`` and ends with one rename. A small journal in it says how many blocks are done, and of
-which source; a second call goes on from there. A block covers whole chunks, so what is written twice is written alike.
+Writing goes to ``<path>.part`` and ends with one rename. A note in it says of which source it is; a second call goes on
+with the blocks whose chunks are not all there. A block covers whole chunks, so what is written twice is written alike,
+and blocks may be written in any order, by workers too.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -28,9 +30,11 @@ import xarray as xr
 
 from taxoscape.contracts import CUBE_DIMS, check_cube, spatial_ref
 from taxoscape.cube.box import Box, blocks
-from taxoscape.cube.lazy import assemble, axis_attributes, is_straight
+from taxoscape.cube.lazy import assemble, axis_attributes, is_straight, lazy_cube
+from taxoscape.cube.pointer import read_pointer
 from taxoscape.cube.wording import shortened, shown
 from taxoscape.errors import InputError
+from taxoscape.executor import Executor, in_process, kept_open
 from taxoscape.files import write_text
 from taxoscape.grid import Lattice
 from taxoscape.progress import Track, silent
@@ -45,12 +49,20 @@ WRITE_BYTES = 64 * 2**20
 """Bytes of pixels that are read and written at a time; memory peaks at about three times that."""
 FORMAT = 1
 """Version of the layout, in the attribute ``taxoscape_cube``."""
-JOURNAL = "journal.json"
+SOURCE = "source.json"
+"""In an unfinished store: the digest of what it is made of."""
 _UNITS = {"s": "seconds", "ns": "nanoseconds"}
 
 
 def write_cube(
-    cube: xr.DataArray, path: str | Path, *, block_px: int = BLOCK_PX, overwrite: bool = False, track: Track = silent
+    cube: xr.DataArray,
+    path: str | Path,
+    *,
+    block_px: int = BLOCK_PX,
+    overwrite: bool = False,
+    track: Track = silent,
+    execute: Executor = in_process,
+    pointer: Path | None = None,
 ) -> Path:
     """Write a cube as a Zarr v3 group; a call that was cut short goes on where it was, one that was done is no work.
 
@@ -66,6 +78,10 @@ def write_cube(
         Whether a store that is there already gives way, whatever it holds; only once the new one is whole.
     track
         Told of each block.
+    execute
+        Writes the blocks: here, or on workers.
+    pointer
+        Where workers find the cube: the file that `taxoscape.cube.pointer` made it of. Needed for workers alone.
 
     Returns
     -------
@@ -96,22 +112,86 @@ def write_cube(
             "(overwrite=True)"
         )
     part = target.with_name(target.name + ".part")
-    done = _resume(part, identity)
-    if done is None:
+    if not _is_begun(part, identity):
         shutil.rmtree(part, ignore_errors=True)
         _lay_out(cube, part, block_px, identity)
-        done = 0
-        _note(part, identity, done)
-    jobs = _jobs(cube, block_px)
-    scenes, valid = (_open_array(part, name, "r+") for name in ("scenes", "valid"))
-    for number, (time, box) in track(enumerate(jobs[done:], start=done + 1), "writing the cube", len(jobs), done):
-        window = cube[time, :, box.slices[0], box.slices[1]]
-        scenes[time, :, *box.slices] = window.to_numpy()
-        valid[time, *box.slices] = window.coords["valid"].to_numpy()
-        _note(part, identity, number)
-    (part / JOURNAL).unlink()
+        write_text(part / SOURCE, json.dumps({"identity": identity}))
+    writer = _Writer(cube, part, block_px)
+    left = [number for number in range(len(writer.jobs)) if not writer.wrote(number)]
+    done = len(writer.jobs) - len(left)
+    if execute.elsewhere and pointer is not None and identity is not None:
+        there = _There(str(pointer.resolve()), str(part.resolve()), block_px, identity)
+        for _ in track(execute(partial(_write_there, there), left), "writing the cube", len(writer.jobs), done):
+            pass
+    else:
+        for number in track(left, "writing the cube", len(writer.jobs), done):
+            writer.write(number)
+    (part / SOURCE).unlink()
     _put_in_place(part, target)
     return target
+
+
+class _Writer:
+    """Writes a cube into an unfinished store, block by block.
+
+    Parameters
+    ----------
+    cube, part, block_px
+        What, where to, in chunks of which edge.
+    """
+
+    def __init__(self, cube: xr.DataArray, part: Path, block_px: int) -> None:
+        self.cube, self.part = cube, part
+        self.jobs = _jobs(cube, block_px)
+        self.scenes, self.valid = (_open_array(part, name, "r+") for name in ("scenes", "valid"))
+
+    def wrote(self, number: int) -> bool:
+        """Whether a block is there: the chunks of ``valid`` are written last."""
+        time, box = self.jobs[number]
+        chunks = (self.part / "valid" / "c" / f"{time}" / f"{row}" / f"{col}" for row, col in _met(self.valid, box))
+        return all(chunk.is_file() and chunk.stat().st_size > 0 for chunk in chunks)
+
+    def write(self, number: int) -> None:
+        """Read and write a block."""
+        time, box = self.jobs[number]
+        window = self.cube[time, :, box.slices[0], box.slices[1]]
+        self.scenes[time, :, *box.slices] = window.to_numpy()
+        self.valid[time, *box.slices] = window.coords["valid"].to_numpy()
+
+
+@dataclass(frozen=True, slots=True)
+class _There:
+    """A store in the making, in words that a worker understands."""
+
+    pointer: str
+    """What the cube is made of."""
+    part: str
+    """The unfinished store."""
+    block_px: int
+    """Edge of its chunks."""
+    identity: str
+    """Digest of its source."""
+
+
+def _write_there(about: _There, number: int) -> None:
+    """Write a block of a store, on a worker, unless another cube has been begun there since."""
+    writer = kept_open(_open_writer, about)
+    if not _is_begun(Path(about.part), about.identity):
+        raise InputError(
+            f"{shown(Path(about.part))} is not there, or was begun anew since, as this worker sees it: all workers "
+            "have to share the file system that the run and the scenes lie on"
+        )
+    writer.write(number)
+
+
+def _open_writer(about: _There) -> _Writer:
+    cube = lazy_cube(read_pointer(Path(about.pointer)))
+    if _identity(cube, about.block_px) != about.identity:
+        raise InputError(
+            f"a worker sees other scenes behind {about.pointer} than were planned, or has another version of "
+            "taxoscape: install the same one everywhere, and begin anew (--overwrite)"
+        )
+    return _Writer(cube, Path(about.part), about.block_px)
 
 
 def read_cube(path: str | Path) -> xr.DataArray:
@@ -197,14 +277,21 @@ class _Stored:
 
     def _look_for_chunks(self, array: zarr.Array[Any], name: str, key: tuple[Any, ...]) -> None:
         """Raise `FileNotFoundError` where a chunk of a window is not there."""
-        rows, cols = (
-            range(s.start // n, (s.stop - 1) // n + 1) for s, n in zip(key[-2:], array.chunks[-2:], strict=True)
-        )
         band = () if name == "valid" else (0,)
-        for row, col in product(rows, cols):
+        rows, cols = key[-2:]
+        box = Box(rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start)
+        for row, col in _met(array, box):
             chunk = "/".join(["c", *map(str, (key[0], *band, row, col))])
             if not (self.folder / name / chunk).is_file():
                 raise FileNotFoundError(f"the chunk {chunk} is lost")
+
+
+def _met(array: zarr.Array[Any], box: Box) -> Iterator[tuple[int, int]]:
+    """Return the row and the column of each chunk of an array (…, y, x) that a window meets."""
+    rows, cols = (
+        range(s.start // n, (s.stop - 1) // n + 1) for s, n in zip(box.slices, array.chunks[-2:], strict=True)
+    )
+    return product(rows, cols)
 
 
 def _jobs(cube: xr.DataArray, block_px: int) -> list[tuple[int, Box]]:
@@ -282,19 +369,13 @@ def _identity(cube: xr.DataArray, block_px: int) -> str | None:
     return sha.hexdigest()
 
 
-def _resume(part: Path, identity: str | None) -> int | None:
-    """Return how many blocks an earlier call wrote of the very same cube; None where it has to start anew."""
+def _is_begun(part: Path, identity: str | None) -> bool:
+    """Whether an unfinished store is of the very same cube, as far as that can be known."""
     try:
-        journal = json.loads((part / JOURNAL).read_text(encoding="utf-8"))
-        if identity is None or journal["identity"] != identity:
-            return None
-        return int(journal["done"])
+        note = json.loads((part / SOURCE).read_text(encoding="utf-8"))
+        return identity is not None and bool(note["identity"] == identity)
     except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _note(part: Path, identity: str | None, done: int) -> None:
-    write_text(part / JOURNAL, json.dumps({"identity": identity, "done": done}))
+        return False
 
 
 def _put_in_place(part: Path, target: Path) -> None:

@@ -193,8 +193,8 @@ def ranks_of_this_run() -> Iterator[Ranks]:
     except (dist.DistError, RuntimeError) as error:
         if not isinstance(error, TaxoscapeError) and _is_of_a_connection(error):
             raise TaxoscapeError(
-                f"rank {number} of {count} has lost another one ({str(error).splitlines()[0]}): run the same command "
-                "again, it goes on from the state saved last"
+                f"rank {number} of {count} has lost another one: run the same command again, it goes on from the state "
+                "saved last"
             ) from error
         raise
     finally:

@@ -19,12 +19,12 @@ from taxoscape.cube.planned import CubePlan, PlannedFile, can_read_in_place
 from taxoscape.cube.pointer import read_pointer, write_pointer
 from taxoscape.errors import InputError
 from taxoscape.grid import Lattice
-from taxoscape.progress import Track
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from taxoscape.cube.joined import Joined, Placement
+    from taxoscape.run.outcome import Context
 
 CUBES = "cubes"
 """Folder of the cubes of several regions in a run."""
@@ -104,10 +104,20 @@ def plan_all(scenes: Sequence[str], regions: Mapping[str, Sequence[str]], settin
     return Plans(by_region=plans, lattice=Lattice.of(joined.cube), placements=joined.placements)
 
 
-def write_cubes(folder: Path, plans: Plans, inputs: Mapping[str, str], track: Track) -> None:
-    """Store the cube of each region below a folder, or a pointer where its files are tiled well already."""
+def store_cube(plan: CubePlan, path: Path, context: Context) -> None:
+    """Store the cube of a plan, here or by workers, who find the plan in the folder of unfinished work."""
     from taxoscape.cube.store import write_cube
 
+    pointer = context.work / f"{path.name}.json"
+    write_pointer(pointer, plan)
+    write_cube(
+        lazy_cube(read_pointer(pointer)), path, overwrite=True, track=context.track, execute=context.execute,
+        pointer=pointer,
+    )  # fmt: skip
+
+
+def write_cubes(folder: Path, plans: Plans, inputs: Mapping[str, str], context: Context) -> None:
+    """Store the cube of each region below a folder, or a pointer where its files are tiled well already."""
     shutil.rmtree(folder, ignore_errors=True)  # a pointer of an earlier attempt would hide a cube stored now
     folder.mkdir(parents=True)
     for name, plan in plans.by_region.items():
@@ -115,7 +125,7 @@ def write_cubes(folder: Path, plans: Plans, inputs: Mapping[str, str], track: Tr
             own = {file.path: inputs[file.path] for file in plan.files if file.path in inputs}
             write_pointer(folder / f"{name}.json", plan, own)
         else:
-            write_cube(lazy_cube(plan), folder / f"{name}.zarr", overwrite=True, track=track)
+            store_cube(plan, folder / f"{name}.zarr", context)
 
 
 def open_region(folder: Path, name: str) -> xr.DataArray:

@@ -61,9 +61,11 @@ def written(path: Path, number: int) -> bool:
 
 
 def finish_series(path: Path, grid: Grid, times: npt.NDArray[Any], attributes: dict[str, Any]) -> None:
-    """Add coordinates and attributes to a series whose blocks are all written."""
+    """Add coordinates and attributes to a series whose blocks are all written; sweep what killed writers left."""
     import xarray as xr
 
+    for orphan in path.rglob("*.partial"):
+        orphan.unlink(missing_ok=True)
     coordinates = xr.Dataset(coords={**tile_coordinates(grid), "time": times}, attrs=attributes)
     coordinates.to_zarr(path, mode="a", consolidated=False, zarr_format=3)
 

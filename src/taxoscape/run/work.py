@@ -14,10 +14,8 @@ import numpy as np
 from taxoscape.analysis.baselines import tile_statistics
 from taxoscape.config import TRAINING_FREE, Settings
 from taxoscape.contracts import grid_of
-from taxoscape.cube.lazy import lazy_cube
 from taxoscape.cube.planned import can_read_in_place
 from taxoscape.cube.pointer import write_pointer
-from taxoscape.cube.store import write_cube
 from taxoscape.cube.wording import counted
 from taxoscape.errors import InputError
 from taxoscape.grid import Grid, Lattice
@@ -27,7 +25,7 @@ from taxoscape.run.findings import analyse
 from taxoscape.run.folder import describe
 from taxoscape.run.outcome import Context, Outcome
 from taxoscape.run.refinement import refine
-from taxoscape.run.regions import CUBES, ONLY, plan_all, write_cubes
+from taxoscape.run.regions import CUBES, ONLY, plan_all, store_cube, write_cubes
 from taxoscape.run.request import ENCODERS, read_regions, read_run
 from taxoscape.run.results import open_cube, open_encoder
 from taxoscape.run.store import read_series, write_dataset
@@ -63,13 +61,13 @@ def make_cube(context: Context) -> Outcome:
     if ONLY not in plans.by_region:
         name = CUBES
         summary = f"{counted(len(plans.by_region), 'region')}, {summary}"
-        write_cubes(context.folder / name, plans, inputs, context.track)
+        write_cubes(context.folder / name, plans, inputs, context)
     elif can_read_in_place(plans.first):
         name = "cube.json"
         write_pointer(context.folder / name, plans.first, inputs)
     else:
         name = "cube.zarr"
-        write_cube(lazy_cube(plans.first), context.folder / name, overwrite=True, track=context.track)
+        store_cube(plans.first, context.folder / name, context)
     size = "" if name == CUBES else f" × {height} × {width} px"
     return Outcome(outputs=(name,), summary=summary + size, notes=notes)
 

@@ -1,0 +1,65 @@
+"""The command line in two ranks that ``torchrun`` starts: the zones of one process, also where a rank was killed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from sklearn.metrics import adjusted_rand_score
+
+from taxoscape.cli import run_command
+from taxoscape.run.folder import RunFolder
+from taxoscape.run.store import read_dataset
+
+ROOT = Path(__file__).resolve().parents[2]
+ROAD = ["--tile-size", "20", "--zones", "3", "--triplets", "900", "--epochs", "2", "--no-evidence", "--threads", "1"]
+
+
+def by_two_ranks(*arguments: str, die_after: int = -1) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    told = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "DIE_AFTER": str(die_after), "PYTHONPATH": paths}
+    return subprocess.run(
+        [*command, "-m", "tests.run.one_rank", *arguments], check=False, capture_output=True, text=True, cwd=ROOT,
+        env={**os.environ, **told}, timeout=300,
+    )  # fmt: skip
+
+
+def weights(run: Path) -> np.ndarray:
+    found = load_file(run / "encoder_geographic.safetensors")
+    return np.concatenate([found[name].ravel() for name in sorted(found) if "running" not in name])
+
+
+@pytest.fixture(scope="module")
+def alone(scenes, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("alone") / "run"
+    assert run_command(["cube", str(scenes), "--out", str(out), *ROAD, "--quiet"]) == 0
+    for stage in ("train", "encode", "cluster"):
+        assert run_command([stage, str(out), "--quiet"]) == 0
+    return out
+
+
+@pytest.mark.slow
+def test_a_killed_rank_ends_the_training_with_a_word_and_two_new_ones_go_on_to_the_zones_of_one_process(
+    alone, scenes, tmp_path
+):
+    out = tmp_path / "run"
+    killed = by_two_ranks("run", str(scenes), "--out", str(out), *ROAD, die_after=5)
+    assert killed.returncode != 0
+    assert "run the same command again" in killed.stderr
+    assert (out / ".work/train/state.safetensors").exists()
+    assert not RunFolder(out).marker("train")
+
+    done = by_two_ranks("run", str(scenes), "--out", str(out), *ROAD)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("report:") == 1
+    one, two = weights(alone), weights(out)
+    assert np.linalg.norm(one - two) < 0.01 * np.linalg.norm(one)
+    zones = [read_dataset(run / "partition_geographic.zarr")["labels"].to_numpy() for run in (alone, out)]
+    assert adjusted_rand_score(*zones) >= 0.99
+    assert RunFolder(out).marker("refine")["notes"]["rounds"]  # ranks take part in the trainings on zones, too
