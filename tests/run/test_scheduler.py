@@ -22,7 +22,7 @@ from taxoscape.cube.plan import plan_cube
 from taxoscape.cube.pointer import read_pointer, write_pointer
 from taxoscape.cube.store import write_cube
 from taxoscape.errors import InputError
-from taxoscape.executor import Executor, in_order, on_scheduler
+from taxoscape.executor import Executor, in_order, in_process, on_scheduler
 from taxoscape.run.folder import RunFolder, describe
 from taxoscape.run.pipeline import advance, existing
 from taxoscape.run.store import read_dataset
@@ -138,6 +138,16 @@ def test_a_worker_killed_in_the_middle_costs_nothing_but_its_blocks(encoded, clu
     assert cluster.workers[0].wait(timeout=10) == -signal.SIGKILL
     whole, made = (read_dataset(path / "series_geographic.zarr") for path in (encoded, folder.path))
     xr.testing.assert_identical(made, whole)
+
+
+def test_statistics_of_tiles_measured_by_workers_are_those_of_one_process(encoded, workers, tmp_path):
+    made = []
+    for name, execute in (("one", in_process), ("workers", workers)):
+        shutil.copytree(encoded, tmp_path / name)
+        folder = existing(tmp_path / name)
+        advance(folder, ["statistics"], execute=execute)
+        made.append(read_dataset(folder / "statistics.zarr"))
+    xr.testing.assert_identical(*made)
 
 
 def test_a_cube_begun_by_one_process_and_ended_by_workers_is_the_same_to_the_byte(scenes, workers, tmp_path):

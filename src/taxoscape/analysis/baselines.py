@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from taxoscape.contracts import check_cube, tile_coordinates
-from taxoscape.embedding.encoding import plan_blocks
+from taxoscape.embedding.encoding import Block, plan_blocks
 from taxoscape.embedding.tiles import TileReader
+from taxoscape.executor import Executor, in_process
 from taxoscape.progress import Track, silent
 
 if TYPE_CHECKING:
@@ -19,9 +22,15 @@ if TYPE_CHECKING:
 
     Float32 = npt.NDArray[np.float32]
     Float64 = npt.NDArray[np.float64]
+    Moments: TypeAlias = tuple[Float32, Float32, Float32]
+
+DateBlock: TypeAlias = tuple[int, Block]
+"""A date, and a block of tiles."""
 
 BLOCK_BYTES = 8 * 2**20
 """Bytes of pixels, at 4 bytes each, of the tiles of one date that are worked on at once."""
+AWAY_BYTES = 64 * 2**20
+"""The same on workers: what is done at once should take longer than to hand it out."""
 
 
 def tile_means(cube: xr.DataArray, grid: Grid, *, min_valid: float = 0.5, track: Track = silent) -> xr.Dataset:
@@ -52,13 +61,23 @@ def tile_means(cube: xr.DataArray, grid: Grid, *, min_valid: float = 0.5, track:
     )
 
 
-def tile_statistics(cube: xr.DataArray, grid: Grid, *, min_valid: float = 0.5, track: Track = silent) -> xr.Dataset:
+def tile_statistics(
+    cube: xr.DataArray,
+    grid: Grid,
+    *,
+    min_valid: float = 0.5,
+    track: Track = silent,
+    execute: Executor = in_process,
+    there: Callable[[DateBlock], Moments] | None = None,
+) -> xr.Dataset:
     """Return mean and standard deviation of each band in each tile on each date, over the valid pixels.
 
     Parameters
     ----------
     cube, grid, min_valid, track
         As `tile_means`.
+    execute, there
+        Does the blocks; where that is not this process, what it calls there: `block_moments` of a reader of its own.
 
     Returns
     -------
@@ -72,7 +91,7 @@ def tile_statistics(cube: xr.DataArray, grid: Grid, *, min_valid: float = 0.5, t
     """
     import xarray as xr
 
-    mean, deviation, share = _moments(cube, grid, min_valid, track, deviations=True)
+    mean, deviation, share = _moments(cube, grid, min_valid, track, deviations=True, execute=execute, there=there)
     dims = ("tile", "time", "band")
     return xr.Dataset(
         {"mean": (dims, mean), "deviation": (dims, deviation), "valid": (dims[:2], share)},
@@ -86,24 +105,54 @@ def tile_statistics(cube: xr.DataArray, grid: Grid, *, min_valid: float = 0.5, t
 
 
 def _moments(
-    cube: xr.DataArray, grid: Grid, min_valid: float, track: Track, *, deviations: bool
-) -> tuple[Float32, Float32, Float32]:
+    cube: xr.DataArray,
+    grid: Grid,
+    min_valid: float,
+    track: Track,
+    *,
+    deviations: bool,
+    execute: Executor = in_process,
+    there: Callable[[DateBlock], Moments] | None = None,
+) -> Moments:
     """Return mean and deviation (tile, time, band), and the share of valid pixels (tile, time)."""
     check_cube(cube)
-    reader = TileReader(cube, grid.tile_size)
-    shape = (grid.n_tiles, reader.n_times, reader.n_bands)
+    away = there is not None and execute.elsewhere
+    n_times, n_bands = cube.sizes["time"], cube.sizes["band"]
+    shape = (grid.n_tiles, n_times, n_bands)
     mean, deviation = np.full(shape, np.nan, dtype=np.float32), np.full(shape, np.nan, dtype=np.float32)
     share = np.zeros(shape[:2], dtype=np.float32)
-    corners = grid.corners
-    blocks = plan_blocks(grid, 1, n_bands=reader.n_bands, block_bytes=BLOCK_BYTES)
-    work = [(time, block) for time in range(reader.n_times) for block in blocks]  # date by date, as cubes are stored
-    for time, block in track(work, "tile statistics" if deviations else "tile means", len(work)):
+    blocks = plan_blocks(grid, 1, n_bands=n_bands, block_bytes=AWAY_BYTES if away else BLOCK_BYTES)
+    work = [(time, block) for time in range(n_times) for block in blocks]  # date by date, as cubes are stored
+    done = (
+        execute(there, work)
+        if away and there is not None
+        else in_process(partial(block_moments, TileReader(cube, grid.tile_size), grid, min_valid, deviations), work)
+    )
+    for number, found in track(done, "tile statistics" if deviations else "tile means", len(work)):
+        time, block = work[number]
         tiles = slice(block.start, block.stop)
-        values, valid = reader.read(np.column_stack([corners[tiles], np.full(len(block), time, dtype=np.int32)]))
-        share[tiles, time] = valid.mean(axis=(1, 2))
-        counts = (share[tiles, time] >= min_valid) & (share[tiles, time] > 0)
-        found = _tile_moments(values[counts], valid[counts], deviations=deviations)
-        mean[tiles, time][counts], deviation[tiles, time][counts] = found
+        mean[tiles, time], deviation[tiles, time], share[tiles, time] = found
+    return mean, deviation, share
+
+
+def block_moments(
+    reader: TileReader,
+    grid: Grid,
+    min_valid: float,
+    deviations: bool,  # noqa: FBT001
+    block: DateBlock,
+) -> Moments:
+    """Return mean and deviation, float32 (tile, band), and share of valid pixels, float32 (tile,), of a date's block.
+
+    NaN where a tile does not count, and for deviations that are not asked for.
+    """
+    time, tiles = block
+    corners = grid.corners[tiles.start : tiles.stop]
+    values, valid = reader.read(np.column_stack([corners, np.full(len(tiles), time, dtype=np.int32)]))
+    mean, deviation = np.full((2, len(tiles), reader.n_bands), np.nan, dtype=np.float32)
+    share = valid.mean(axis=(1, 2)).astype(np.float32)
+    counts = (share >= min_valid) & (share > 0)
+    mean[counts], deviation[counts] = _tile_moments(values[counts], valid[counts], deviations=deviations)
     return mean, deviation, share
 
 

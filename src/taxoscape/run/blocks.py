@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from taxoscape.analysis.baselines import DateBlock, block_moments
 from taxoscape.embedding.encoding import Block, encode_block
 from taxoscape.executor import kept_open
 from taxoscape.grid import Grid
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import xarray as xr
     import zarr
 
+    from taxoscape.analysis.baselines import Moments
     from taxoscape.embedding.encoder import Encoder
     from taxoscape.embedding.tiles import TileReader
 
@@ -109,3 +111,29 @@ def _open_writer(about: Encoding) -> SeriesWriter:
     encoder = load_encoder(about.encoder, device=settled_device(about.device))
     reader = TileReader(cube, encoder.tile_size, memory=WORKER_BYTES)
     return SeriesWriter(reader=reader, times=cube["time"].to_numpy(), encoder=encoder, about=about)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measuring:
+    """The statistics of bands in tiles, in the making."""
+
+    place: Place
+    """Where."""
+    grid: str
+    """The tiles, as `Grid.to_json`."""
+    min_valid: float
+    """Share of valid pixels from which a tile counts on a date."""
+
+
+def measure_there(about: Measuring, block: DateBlock) -> Moments:
+    """Return the mean and the deviation of each band in the tiles of a block of one date, on a worker."""
+    about.place.check()
+    reader, grid = kept_open(_open_tiles, about)
+    return block_moments(reader, grid, about.min_valid, True, block)  # noqa: FBT003
+
+
+def _open_tiles(about: Measuring) -> tuple[TileReader, Grid]:
+    from taxoscape.embedding.tiles import TileReader
+
+    grid = Grid.from_json(about.grid)
+    return TileReader(open_cube(RunFolder(about.place.run)), grid.tile_size, memory=WORKER_BYTES), grid

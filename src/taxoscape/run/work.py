@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +21,7 @@ from taxoscape.cube.wording import counted
 from taxoscape.errors import InputError
 from taxoscape.grid import Grid, Lattice
 from taxoscape.run.baselines import make_baselines
+from taxoscape.run.blocks import Measuring, measure_there
 from taxoscape.run.evidence import read_evidence, weigh_numbers
 from taxoscape.run.findings import analyse
 from taxoscape.run.folder import describe
@@ -167,7 +169,12 @@ def measure_tiles(context: Context) -> Outcome:
     folder, name = context.folder, "statistics.zarr"
     grid = grid_of(read_series(folder / "series_geographic.zarr"))
     min_valid = context.settings.grid.min_valid
-    write_dataset(folder / name, tile_statistics(open_cube(folder), grid, min_valid=min_valid, track=context.track))
+    about = Measuring(place=context.place, grid=grid.to_json(), min_valid=min_valid)
+    found = tile_statistics(
+        open_cube(folder), grid, min_valid=min_valid, track=context.track, execute=context.execute,
+        there=partial(measure_there, about),
+    )  # fmt: skip
+    write_dataset(folder / name, found)
     return Outcome(outputs=(name,), summary="mean and deviation of each band in each tile")
 
 
