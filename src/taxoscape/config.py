@@ -26,6 +26,7 @@ def _no_switch(value: Any) -> Any:
 
 Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(_no_switch)]
 Positive = Annotated[int, Field(ge=1), BeforeValidator(_no_switch)]
+Precision = Literal["auto", "float32", "bfloat16"]
 PositiveReal = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 REFINING_SHARE = 0.4
