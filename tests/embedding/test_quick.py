@@ -11,10 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from taxoscape.config import EncoderSettings
 from taxoscape.embedding import quick
 from taxoscape.embedding.encoder import Encoder, Recipe
 from taxoscape.embedding.scaling import Scaling
-from taxoscape.config import EncoderSettings
 
 SCALING = Scaling(mean=(120.0,) * 3, offset=(120.0,) * 3, scale=(40.0,) * 3)
 BOUNDS = {"float32": quick.CLOSE, "bfloat16": quick.NEAR}
@@ -93,8 +93,8 @@ def test_what_is_quick_already_or_has_nothing_to_fold_is_left_alone() -> None:
     assert quick.quickened(stats) is stats
 
 
-@pytest.mark.parametrize("way", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])  # noqa: S301
-def test_a_quickened_network_can_be_copied_after_use_and_gives_the_same(way) -> None:  # noqa: ANN001
+@pytest.mark.parametrize("way", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_a_quickened_network_can_be_copied_after_use_and_gives_the_same(way) -> None:
     made = quick.quickened(an_encoder("tilenet", 50), "bfloat16")
     want = made.embed(tiles(2, 50))
     assert np.array_equal(Encoder(made.recipe, way(made.network)).embed(tiles(2, 50)), want)

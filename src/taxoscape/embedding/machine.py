@@ -32,7 +32,7 @@ def settled_device(wanted: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cu
 def has_bfloat16(device: str = "cpu") -> bool:
     """Whether the processor, or the GPU for ``cuda``, multiplies bfloat16 in hardware."""
     if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
 
 

@@ -87,7 +87,8 @@ def _series_of_round(
     encoder = load_encoder(work / ENCODER, device=settings.run.device)
     encode_to_end(
         reader, cube, encoder, grid_of(zones), work / SERIES,
-        min_valid=settings.grid.min_valid, fill=settings.grid.fill, track=context.track,
+        min_valid=settings.grid.min_valid, fill=settings.grid.fill, precision=settings.run.precision,
+        batch_size=settings.run.batch_tiles, track=context.track,
     )  # fmt: skip
     return read_series(work / SERIES)
 

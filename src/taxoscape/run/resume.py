@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taxoscape.embedding.encoding import Block, blocks_for, encode_block
+from taxoscape.embedding.encoding import Block, blocks_for, encode_blocks
 from taxoscape.embedding.training import TrainState
 from taxoscape.errors import InputError
 from taxoscape.run.store import CHUNK_BYTES, create_series, finish_series, written
@@ -17,6 +17,7 @@ from taxoscape.run.store import CHUNK_BYTES, create_series, finish_series, writt
 if TYPE_CHECKING:
     import xarray as xr
 
+    from taxoscape.config import Precision
     from taxoscape.embedding.encoder import Encoder
     from taxoscape.embedding.tiles import TileReader
     from taxoscape.grid import Grid
@@ -88,6 +89,8 @@ def encode_to_end(
     *,
     min_valid: float,
     fill: bool,
+    precision: Precision = "auto",
+    batch_size: int | None = None,
     track: Track,
 ) -> None:
     """Write the series of a grid to ``path``, block by block; blocks that lie there already are kept.
@@ -102,8 +105,12 @@ def encode_to_end(
     blocks = [Block(start, min(start + size, grid.n_tiles)) for start in range(0, grid.n_tiles, size)]
     store_embedding, store_valid = create_series(path, grid, times, encoder.n_features, size)
     left = [block for number, block in enumerate(blocks) if not written(path, number)]
+    made = encode_blocks(
+        reader, encoder, grid, left, min_valid=min_valid, fill=times if fill else None, precision=precision,
+        batch_size=batch_size,
+    )  # fmt: skip
     for block in track(left, "encoding", len(blocks), done=len(blocks) - len(left)):
-        embedding, valid = encode_block(reader, encoder, grid, block, min_valid=min_valid, fill=times if fill else None)
+        embedding, valid = next(made)
         store_embedding[block.start : block.stop] = embedding
         store_valid[block.start : block.stop] = valid
     finish_series(

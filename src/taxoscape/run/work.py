@@ -151,7 +151,8 @@ def encode(context: Context) -> Outcome:
     reader = TileReader(cube, encoder.tile_size)
     encode_to_end(
         reader, cube, encoder, grid, context.work / name,
-        min_valid=settings.grid.min_valid, fill=settings.grid.fill, track=context.track,
+        min_valid=settings.grid.min_valid, fill=settings.grid.fill, precision=settings.run.precision,
+        batch_size=settings.run.batch_tiles, track=context.track,
     )  # fmt: skip
     move(context.work / name, context.folder / name)
     return Outcome(
