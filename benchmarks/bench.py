@@ -58,8 +58,8 @@ def table(rows: list[Measure]) -> str:
     for row in rows:
         bar = "" if row.bar is None else f"{row.bar:g}{'' if row.kept else ' **missed**'}"
         cells = [
-            row.stage, row.what, f"{shown(row.rate)} {row.unit}", "" if row.ratio is None else f"{row.ratio:.2f}", row.peer,
-            bar, "" if row.peak_gib is None else f"{row.peak_gib:.2f} GiB",
+            row.stage, row.what, f"{shown(row.rate)} {row.unit}", "" if row.ratio is None else f"{row.ratio:.2f}",
+            row.peer, bar, "" if row.peak_gib is None else f"{row.peak_gib:.2f} GiB",
         ]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -118,7 +118,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def compared(old: dict[str, Any], new: dict[str, Any]) -> str:
-    """Return what changed between two results as a Markdown table: rates, and ratios to the peer, which noise spares."""
+    """Return what changed between two results as a Markdown table: rates, and ratios to a peer, which noise spares."""
     before = {(row["stage"], row["what"]): row for row in old["rows"]}
     lines = [
         "| stage | what | rate before | rate now | change | to the peer before | now |",

@@ -1,12 +1,15 @@
 """What the analysis of a region of the paper's size costs: seconds of each stage and the peak memory of its process.
 
-    .venv/bin/python benchmarks/whole_scene.py --folder /path/with/3/GB
+    .venv/bin/python benchmarks/whole_scene.py --folder /path/with/20/GB
 
-Three cases, each made here and run by the plain commands, stage by stage, so that each stage's peak is its own:
+Four cases, each made here and run by the plain commands, stage by stage, so that each stage's peak is its own:
 
 ``scene``
     One scene of the built-in region, 10 980 × 10 980 px on 3 dates, in 11 881 tiles of 100 px, 12 zones; with
     ``--baselines`` every other method beside it, the untrained TileNet too, which takes longer than all the rest.
+``year``
+    The same scene on 20 dates with the default settings and ``--memory 8GiB``: what a year of one Sentinel-2 tile
+    takes. Bytes on disk are told, too.
 ``long``
     As many tiles on 20 dates, with vectors of 512 as the paper's: 2 180 × 2 180 px in tiles of 20. What analysis and
     publishing do depends on tiles, dates and the length of the vectors, not on the pixels, whose pictures are smaller.
@@ -48,10 +51,13 @@ class Case:
     tile_size: int
     encoder: tuple[str, ...] = ()
     """Lines of the section ``[encoder]`` of the run file."""
+    options: tuple[str, ...] = ()
+    """Options of every command."""
 
 
 CASES = {
     "scene": Case(size=10_980, dates=3, tile_size=100),
+    "year": Case(size=10_980, dates=20, tile_size=100, options=("--memory", "8GiB")),
     "long": Case(size=2_180, dates=20, tile_size=20, encoder=("n_features = 512",)),
 }
 VAST = (220, 220, 20, 512)
@@ -70,17 +76,26 @@ def run_case(case: Case, home: Path, *, baselines: bool) -> dict[str, Any]:
     lines = ['scenes = ["scenes"]', 'out = "run"', "[grid]", f"tile_size = {case.tile_size}", "[zones]", "zones = 12"]
     lines += ["[analysis]", 'truth = "truth/truth.tif"', f"baselines = {str(baselines).lower()}"]
     table.write_text("\n".join([*lines, "[encoder]", *case.encoder, ""]))
-    taken = {"run": measured("run", str(table))}
+    taken = {"run": measured("run", str(table), *case.options)}
     for stage in MEASURED:
         forget(run, stage)
-        taken[stage] = measured(stage, str(run))
+        taken[stage] = measured(stage, str(run), *case.options)
     own = {path.stem: json.loads(path.read_text())["seconds"] for path in (run / "stages").glob("*.json")}
     metrics = json.loads((run / "metrics.json").read_text())
     return {
         "n_tiles": metrics["n_tiles"],
+        "n_dates": metrics["n_dates"],
         "stage_seconds": own,
+        "scene_bytes": size_of(home / "scenes"),
+        "run_bytes": {path.name: size_of(path) for path in sorted(run.iterdir())},
+        "nmi": metrics.get("nmi"),
         **{f"{stage}_process": {"seconds": s, "peak_gib": g} for stage, (s, g) in taken.items()},
     }
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, or of all files in a folder."""
+    return sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())
 
 
 def forget(run: Path, stage: str) -> None:

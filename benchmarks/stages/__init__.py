@@ -1,1 +1,1 @@
-"""Each stage of the work, measured alone: a module has ``measure(*, small)``, which returns `measuring.Measure` rows."""
+"""Each stage of the work, measured alone: a module has ``measure(*, small)``, which returns rows (`measuring`)."""

@@ -26,6 +26,7 @@ def _no_switch(value: Any) -> Any:
 
 Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(_no_switch)]
 Positive = Annotated[int, Field(ge=1), BeforeValidator(_no_switch)]
+Precision = Literal["auto", "float32", "bfloat16"]
 PositiveReal = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 REFINING_SHARE = 0.4
@@ -240,6 +241,11 @@ class RunSettings:
     """Threads of numerical libraries; None: the cores of the machine, chosen once and kept on resume."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where networks run; chosen once and kept on resume. With workers (``--scheduler``), ``auto`` is left to each."""
+    precision: Precision = "auto"
+    """What a network that encodes holds its maps in: ``bfloat16``, which is quick where the machine multiplies it, or
+    ``float32``; ``auto``: the first where the machine has it, chosen once and kept on resume."""
+    batch_tiles: Positive | None = None
+    """Tiles that a network that encodes is given at once; None: measured once and kept on resume."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_FORBID)

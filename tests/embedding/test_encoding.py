@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taxoscape.contracts import check_series
+from taxoscape.embedding import encoding
 from taxoscape.embedding.encoder import Encoder
-from taxoscape.embedding.encoding import Block, encode, encode_block, filled, plan_blocks
+from taxoscape.embedding.encoding import Block, encode, encode_block, encode_blocks, filled, plan_blocks
+from taxoscape.embedding.quick import NEAR, quickened, usual_batch
 from taxoscape.embedding.tiles import TileReader
 from taxoscape.errors import InputError
 from taxoscape.grid import Grid, Lattice
@@ -40,6 +42,8 @@ def test_blocks_cover_each_tile_once_in_order_within_the_budget(rows: int, cols:
 
 def test_a_series_has_the_vector_of_each_tile_on_each_date_it_counts_and_NaN_elsewhere() -> None:
     series = encode(CUBE, ENCODER, min_valid=0.5)
+    quick = quickened(ENCODER)
+    batch = usual_batch(quick.network, 10)
     grid = check_series(series)
     assert (grid.n_rows, grid.n_cols) == (4, 5)
     reader = TileReader(CUBE, 10)
@@ -49,7 +53,8 @@ def test_a_series_has_the_vector_of_each_tile_on_each_date_it_counts_and_NaN_els
             assert series["valid"].values[i, t] == pytest.approx(window.mean())
             found = series["embedding"].values[i, t]
             if window.mean() >= 0.5:
-                np.testing.assert_array_equal(found, ENCODER.embed(*reader.read(np.array([[row, col, t]])))[0])
+                tile = reader.read(np.array([[row, col, t]]))
+                np.testing.assert_array_equal(found, quick.embed(*tile, batch_size=batch)[0])
             else:
                 assert np.isnan(found).all()
     counts = series["valid"].values >= 0.5
@@ -77,13 +82,43 @@ def test_blocks_together_are_the_whole() -> None:
         np.testing.assert_array_equal(np.concatenate([p[1] for p in parts]), series["valid"])
 
 
+@pytest.mark.parametrize("memory", [0, 2**30])
+def test_blocks_read_ahead_in_parts_are_blocks_one_by_one(monkeypatch: pytest.MonkeyPatch, memory: int) -> None:
+    grid = Grid.over(Lattice.of(CUBE), tile_size=10)
+    blocks = [Block(0, 3), Block(3, 4), Block(4, 17), Block(17, 20)]
+    single = [encode_block(TileReader(CUBE, 10, memory=memory), ENCODER, grid, block, batch_size=4) for block in blocks]
+    monkeypatch.setattr(encoding, "GATHERED_PIXELS", 1)
+    found = list(encode_blocks(TileReader(CUBE, 10, memory=memory), ENCODER, grid, blocks, batch_size=4))
+    for one, other in zip(single, found, strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
+        np.testing.assert_array_equal(one[1], other[1])
+
+
+def test_a_block_without_a_tile_that_counts_is_all_missing() -> None:
+    empty = CUBE.assign_coords(valid=CUBE["valid"] & False)
+    series = encode(empty, ENCODER)
+    assert np.isnan(series["embedding"]).all()
+    assert not series["valid"].any()
+
+
+def test_a_series_in_bfloat16_is_that_in_float32_within_the_bound_and_auto_is_one_of_them() -> None:
+    wide, narrow, auto = (
+        encode(CUBE, ENCODER, precision=p)["embedding"].values for p in ("float32", "bfloat16", "auto")
+    )
+    seen = np.isfinite(wide).all(axis=2)
+    apart = np.linalg.norm(narrow[seen] - wide[seen], axis=1) / np.linalg.norm(wide[seen], axis=1)
+    assert 0 < apart.max() <= NEAR
+    np.testing.assert_array_equal(np.isnan(narrow), np.isnan(wide))
+    assert any(np.array_equal(auto, one, equal_nan=True) for one in (wide, narrow))
+
+
 def test_tiles_that_do_not_count_are_never_sent_through_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     sent = []
     embed = Encoder.embed
 
-    def counted(self: Encoder, tiles: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    def counted(self: Encoder, tiles: np.ndarray, valid: np.ndarray, *, batch_size: int) -> np.ndarray:
         sent.append(valid.mean(axis=(1, 2)))
-        return embed(self, tiles, valid)
+        return embed(self, tiles, valid, batch_size=batch_size)
 
     monkeypatch.setattr(Encoder, "embed", counted)
     series = encode(CUBE, ENCODER, min_valid=0.0)
@@ -99,7 +134,7 @@ def test_partial_tiles_are_kept_where_asked_for_and_strides_overlap() -> None:
     assert kept["valid"].values[-1, 0] == pytest.approx(0.14)
     with pytest.warns(UserWarning, match="--stride 6 takes"):
         dense = encode(CUBE, ENCODER, stride=5)
-    plain = encode(CUBE, ENCODER)
+    plain = encode(CUBE, ENCODER, precision="float32")
     assert dense.sizes["tile"] == 7 * 10
     np.testing.assert_allclose(dense["embedding"].values[0], plain["embedding"].values[0], atol=1e-5)
 

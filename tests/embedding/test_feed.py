@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taxoscape.embedding.feed import _scaled_there, ahead, on_device
+from taxoscape.embedding.feed import _known_to_gpu, ahead, on_device, scaled_on
 from taxoscape.embedding.scaling import Scaling
 
 
@@ -67,16 +67,21 @@ def test_the_next_item_is_made_while_one_is_used() -> None:
     masked=st.booleans(),
 )
 @settings(max_examples=40)
-def test_scaling_where_the_network_runs_is_that_of_the_processor(seed: int, dtype: type, masked: bool) -> None:
+def test_scaling_where_the_network_runs_is_that_of_scaling_bit_for_bit(seed: int, dtype: type, masked: bool) -> None:
     rng = np.random.default_rng(seed)
     values = rng.integers(0, 200, (3, 2, 5, 4)).astype(dtype)
     if values.dtype.kind == "f":
         values[rng.random(values.shape) < 0.1] = np.nan
     valid = rng.random((3, 5, 4)) < 0.7 if masked else None
     scaling = Scaling(mean=(90.0, 100.0), offset=(80.0, 95.0), scale=(30.0, 10.0))
-    tiles, usable = _scaled_there(scaling, values, valid, torch.device("cpu"))
-    expected, known = on_device(scaling, values, valid, torch.device("cpu"))
-    assert tiles.dtype == torch.float32
-    assert tiles.is_contiguous(memory_format=torch.channels_last)
-    np.testing.assert_allclose(tiles.numpy(), expected.numpy(), rtol=1e-6, atol=1e-6)
-    assert torch.equal(usable.expand(3, 1, 5, 4), known)
+    before = values.copy()
+    expected, known = scaling.apply(values, valid), scaling.usable(values, valid)
+    for given_values in (values, _known_to_gpu(values)):
+        tiles, usable = scaled_on(scaling, given_values, valid, torch.device("cpu"))
+        assert tiles.dtype == torch.float32
+        np.testing.assert_array_equal(tiles.numpy(), expected)
+        np.testing.assert_array_equal(usable.numpy(), known)
+    laid, _ = on_device(scaling, values, valid, torch.device("cpu"))
+    assert laid.is_contiguous(memory_format=torch.channels_last)
+    np.testing.assert_array_equal(laid.numpy(), expected)
+    np.testing.assert_array_equal(values, before)

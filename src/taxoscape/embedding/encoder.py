@@ -24,14 +24,17 @@ import torch
 from torch import nn
 
 from taxoscape.embedding import weights
-from taxoscape.embedding.feed import on_device
+from taxoscape.embedding.feed import scaled_on
 from taxoscape.embedding.fixed import TileStatistics
+from taxoscape.embedding.machine import whole_float32
 from taxoscape.embedding.networks import build_network
 from taxoscape.embedding.scaling import Scaling
 from taxoscape.errors import InputError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from taxoscape.config import Precision
 
 KIND = "encoder"
 BATCH = 64
@@ -117,7 +120,12 @@ class Encoder:
         return {"recipe": asdict(self.recipe), "metadata": self.metadata}
 
     def embed(
-        self, tiles: npt.ArrayLike, valid: npt.ArrayLike | None = None, *, batch_size: int | None = None
+        self,
+        tiles: npt.ArrayLike,
+        valid: npt.ArrayLike | None = None,
+        *,
+        batch_size: int | None = None,
+        precision: Precision | None = None,
     ) -> npt.NDArray[np.float32]:
         """Return a vector for each tile.
 
@@ -131,6 +139,9 @@ class Encoder:
         batch_size
             Tiles in one run of the network; None: `BATCH`, on a GPU `GPU_BATCH`. Change it for speed or memory; vectors
             may then differ by rounding.
+        precision
+            Maps in ``float32`` or ``bfloat16``, or ``auto``, by a quicker copy of the network that is made for the
+            call (`quick.quickened`); None: by the network itself, in float32.
 
         Returns
         -------
@@ -147,6 +158,10 @@ class Encoder:
         -----
         Equal tiles get equal vectors, bit for bit, whatever else is passed with them (see the module's note).
         """
+        if precision is not None:
+            from taxoscape.embedding.quick import quickened
+
+            return quickened(self, precision).embed(tiles, valid, batch_size=batch_size)
         values = np.asarray(tiles)
         mask = None if valid is None else np.asarray(valid, dtype=bool)
         self._check(values, mask)
@@ -157,8 +172,8 @@ class Encoder:
         for start in range(0, len(values), size):
             part = slice(start, start + size)
             known = None if mask is None else mask[part]
-            with torch.inference_mode():
-                batch = on_device(self.recipe.scaling, values[part], known, device)
+            with torch.inference_mode(), whole_float32(device.type):
+                batch = scaled_on(self.recipe.scaling, values[part], known, device)
                 vectors = self._vectors(*(_filled_up(tensor, size) for tensor in batch))
             out[part] = vectors[: len(values[part])].cpu().numpy()
         return out
@@ -174,8 +189,10 @@ class Encoder:
 
     def _vectors(self, tiles: torch.Tensor, usable: torch.Tensor) -> torch.Tensor:
         """Return float32 (n, feature) of tiles (n, band, y, x) as the network sees them; ``usable`` (n, 1, y, x)."""
-        wants_mask = bool(getattr(self.network, "wants_mask", False))
-        features: torch.Tensor = self.network(tiles, usable) if wants_mask else self.network(tiles)
+        if getattr(self.network, "wants_mask", False):
+            features: torch.Tensor = self.network(tiles, usable)
+        else:
+            features = self.network(tiles.contiguous(memory_format=torch.channels_last))
         return self.completed(features, TileStatistics()(tiles, usable) if self.recipe.weights else None)
 
     def completed(self, features: torch.Tensor, statistics: torch.Tensor | None) -> torch.Tensor:
@@ -221,8 +238,7 @@ def _filled_up(rows: torch.Tensor, n: int) -> torch.Tensor:
     """Return ``n`` rows, those given and then zeros."""
     if len(rows) == n:
         return rows
-    layout = torch.channels_last if rows.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
-    batch = torch.zeros((n, *rows.shape[1:]), dtype=rows.dtype, device=rows.device).to(memory_format=layout)
+    batch = torch.zeros((n, *rows.shape[1:]), dtype=rows.dtype, device=rows.device)
     batch[: len(rows)] = rows
     return batch
 

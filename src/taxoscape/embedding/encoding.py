@@ -4,12 +4,16 @@ The work is planned as blocks, contiguous ranges of tiles with all their dates, 
 when they are done, and write one by one. A block's result does not depend on the plan. Tiles go through the network one
 by one, or, where they overlap and the network is the default one, all together (`taxoscape.embedding.dense`). A tile
 that does not count on a date has no vector, and is not sent through the network alone.
+
+One by one they go through a quicker copy of the network (`taxoscape.embedding.quick`), in bfloat16 where the machine
+multiplies it, while a thread reads the next tiles, also those of the next block.
 """
 
 from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -18,8 +22,9 @@ import xarray as xr
 
 from taxoscape.contracts import SERIES_DIMS, check_cube, tile_coordinates
 from taxoscape.embedding.dense import Sheets, advice, encode_tiles, is_dense
-from taxoscape.embedding.encoder import BATCH, GPU_BATCH, Encoder
+from taxoscape.embedding.encoder import Encoder
 from taxoscape.embedding.feed import ahead
+from taxoscape.embedding.quick import quickened, usual_batch
 from taxoscape.embedding.tiles import TileReader, as_reader
 from taxoscape.errors import InputError
 from taxoscape.grid import Grid, Lattice, Partial
@@ -28,14 +33,16 @@ from taxoscape.progress import Track, silent
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from taxoscape.config import Precision
+
 Float32: TypeAlias = "npt.NDArray[np.float32]"
 
 BLOCK_BYTES = 256 * 2**20
 """Bytes of pixels (at 4 bytes each) that a block covers at most, but for a single tile."""
-GATHERED = 8 * BATCH
-"""Tiles whose pixels are held at once."""
-GPU_GATHERED = 2 * GPU_BATCH
-"""The same where a GPU computes; of these some are read ahead."""
+GATHERED_PIXELS = 128 * 100**2
+"""Pixels of a band that are read at a time, at least a batch of tiles; the next ones are read meanwhile."""
+READ_AHEAD = 2
+"""How often that much is read ahead; not at all where a processor computes and the cube is in memory anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +115,28 @@ def encode_block(
     *,
     min_valid: float = 0.5,
     fill: npt.NDArray[np.datetime64] | None = None,
+    precision: Precision = "auto",
+    batch_size: int | None = None,
 ) -> tuple[Float32, Float32]:
-    """Embed the tiles of a block on every date.
+    """Embed the tiles of a block on every date; see `encode_blocks`."""
+    (found,) = encode_blocks(
+        cube, encoder, grid, [block], min_valid=min_valid, fill=fill, precision=precision, batch_size=batch_size
+    )
+    return found
+
+
+def encode_blocks(
+    cube: xr.DataArray | TileReader,
+    encoder: Encoder,
+    grid: Grid,
+    blocks: Sequence[Block],
+    *,
+    min_valid: float = 0.5,
+    fill: npt.NDArray[np.datetime64] | None = None,
+    precision: Precision = "auto",
+    batch_size: int | None = None,
+) -> Iterator[tuple[Float32, Float32]]:
+    """Embed the tiles of blocks on every date, block by block.
 
     Parameters
     ----------
@@ -117,15 +144,19 @@ def encode_block(
         Cube (time, band, y, x), or a reader of it, which is reused from block to block.
     encoder
         What turns a tile into a vector.
-    grid, block
+    grid, blocks
         Which tiles.
     min_valid
         Share of valid pixels from which a tile counts on a date; a tile without any never does.
     fill
         The dates of the cube, where dates on which a tile does not count are to be filled, see `filled`; None: not.
+    precision
+        What the network's maps are held in where tiles are encoded one by one: ``auto``, ``float32`` or ``bfloat16``.
+    batch_size
+        Tiles in one run of the network; None: as usual (`quick.usual_batch`). Vectors may differ by rounding.
 
-    Returns
-    -------
+    Yields
+    ------
     embedding
         Float32 (tile, time, feature), NaN where the tile does not count, unless filled.
     valid
@@ -138,11 +169,16 @@ def encode_block(
     """
     reader = as_reader(cube, encoder.tile_size)
     _check_fit(reader, encoder, grid)
-    made = (
-        _tiles_in_one_pass if is_dense(encoder.recipe.network, tile_size=grid.tile_size, stride=grid.stride) else _tiles
-    )
-    embedding, valid = made(reader, encoder, grid, block, min_valid)
-    return embedding if fill is None else filled(embedding, fill), valid
+    if is_dense(encoder.recipe.network, tile_size=grid.tile_size, stride=grid.stride):
+        made: Iterator[tuple[Float32, Float32]] = (
+            encode_tiles(reader, encoder, grid, block.start, block.stop, min_valid=min_valid) for block in blocks
+        )
+    else:
+        quick = quickened(encoder, precision)
+        batch = batch_size or usual_batch(quick.network, grid.tile_size, device=encoder.device.type)
+        made = _one_by_one(reader, quick, grid, blocks, min_valid, batch)
+    for embedding, valid in made:
+        yield embedding if fill is None else filled(embedding, fill), valid
 
 
 def filled(embedding: Float32, times: npt.NDArray[np.datetime64]) -> Float32:
@@ -172,27 +208,48 @@ def filled(embedding: Float32, times: npt.NDArray[np.datetime64]) -> Float32:
     return result
 
 
-def _tiles_in_one_pass(
-    reader: TileReader, encoder: Encoder, grid: Grid, block: Block, min_valid: float
-) -> tuple[Float32, Float32]:
-    return encode_tiles(reader, encoder, grid, block.start, block.stop, min_valid=min_valid)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """Tiles of a block that were read, or, last, the block's shares of valid pixels."""
+
+    chosen: npt.NDArray[np.intp]
+    """Which tiles, counted over (tile · time)."""
+    tiles: tuple[npt.NDArray[np.generic], npt.NDArray[np.bool_]]
+    """Values (n, band, y, x) and valid (n, y, x)."""
+    share: Float32 | None = None
+    """Valid share (tile · time,), once all tiles that count were read."""
 
 
-def _tiles(reader: TileReader, encoder: Encoder, grid: Grid, block: Block, min_valid: float) -> tuple[Float32, Float32]:
-    """Embed the tiles of a block one by one: embedding and valid share, as `encode_block`."""
+def _one_by_one(
+    reader: TileReader, encoder: Encoder, grid: Grid, blocks: Sequence[Block], min_valid: float, batch_size: int
+) -> Iterator[tuple[Float32, Float32]]:
+    """Embed the tiles of blocks one by one: embedding and valid share of each block, as `encode_blocks`."""
+    read = (part for block in blocks for part in _read(reader, grid, block, min_valid, batch_size))
+    left = iter(blocks)
+    embedding: Float32 | None = None
+    for part in ahead(read, depth=0 if reader.in_memory and encoder.device.type == "cpu" else READ_AHEAD):
+        if embedding is None:
+            shape = (len(next(left)), reader.n_times, encoder.n_features)
+            embedding = np.full((shape[0] * shape[1], shape[2]), np.nan, np.float32)
+        if len(part.chosen):
+            embedding[part.chosen] = encoder.embed(*part.tiles, batch_size=batch_size)
+        if part.share is not None:
+            yield embedding.reshape(shape), part.share.reshape(shape[:2])
+            embedding = None
+
+
+def _read(reader: TileReader, grid: Grid, block: Block, min_valid: float, batch_size: int) -> Iterator[_Part]:
+    """Read the tiles of a block that count, whole batches at a time, date by date, as cubes are stored."""
     places = np.repeat(grid.corners[block.start : block.stop], reader.n_times, axis=0)
     times = np.tile(np.arange(reader.n_times, dtype=np.int32), len(block))
     corners = np.column_stack([places, times])  # (tile · time, 3)
     share = reader.valid_share(corners)
     counting = np.flatnonzero((share >= min_valid) & (share > 0))
-    counting = counting[np.argsort(times[counting], kind="stable")]  # date by date, as cubes are stored
-    embedding = np.full((len(corners), encoder.n_features), np.nan, np.float32)
-    step = GATHERED if encoder.device.type == "cpu" else GPU_GATHERED
-    parts = [counting[start : start + step] for start in range(0, len(counting), step)]
-    read = ((chosen, reader.read(corners[chosen])) for chosen in parts)
-    for chosen, tiles in ahead(read, depth=0 if encoder.device.type == "cpu" else 2):
-        embedding[chosen] = encoder.embed(*tiles)
-    return embedding.reshape(len(block), reader.n_times, -1), share.reshape(len(block), -1)
+    counting = counting[np.argsort(times[counting], kind="stable")]
+    step = batch_size * max(1, GATHERED_PIXELS // (batch_size * grid.tile_size**2))
+    for start in range(0, max(len(counting), 1), step):
+        chosen = counting[start : start + step]
+        yield _Part(chosen, reader.read(corners[chosen]), share if start + step >= len(counting) else None)
 
 
 def encode(
@@ -204,6 +261,7 @@ def encode(
     min_valid: float = 0.5,
     grid: Grid | None = None,
     fill: bool = False,
+    precision: Precision = "auto",
     track: Track = silent,
 ) -> xr.Dataset:
     """Turn every tile of a region into a series of vectors.
@@ -225,6 +283,10 @@ def encode(
     fill
         Whether dates on which a tile does not count are filled along time (`filled`). Not needed: everything that takes
         a series takes one with missing dates, too, and tells the difference.
+    precision
+        What the network's maps are held in: ``bfloat16``, which is quick where the machine multiplies it and moves
+        vectors by less than `quick.NEAR` of their length; ``float32``; ``auto``, the first where the machine has it.
+        Overlapping tiles that are encoded in one pass are in float32.
     track
         Told of the progress, block by block.
 
@@ -247,7 +309,7 @@ def encode(
 
     Notes
     -----
-    Holds the whole series in memory, 4 bytes per value; a runner that cannot uses `blocks_for` and `encode_block`.
+    Holds the whole series in memory, 4 bytes per value; a runner that cannot uses `blocks_for` and `encode_blocks`.
     Source: METHOD step 3. The prototype mirrored the borders; here tiles lie inside or are masked.
     """
     check_cube(cube)
@@ -259,7 +321,7 @@ def encode(
     reader = as_reader(cube, encoder.tile_size)
     blocks = blocks_for(encoder, grid, reader.n_times, n_bands=reader.n_bands)
     times = cube["time"].to_numpy() if fill else None
-    done = (encode_block(reader, encoder, grid, block, min_valid=min_valid, fill=times) for block in blocks)
+    done = encode_blocks(reader, encoder, grid, blocks, min_valid=min_valid, fill=times, precision=precision)
     parts = list(track(done, "encoding", len(blocks)))
     embedding, valid = (np.concatenate([part[i] for part in parts]) for i in range(2))
     made = series_dataset(embedding, valid, cube["time"], grid, encoder, min_valid=min_valid)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import nn
+
+if TYPE_CHECKING:
+    from taxoscape.config import Precision
 
 BACK_AND_FORTH = 3
 """Cost of a step forwards and backwards, in steps forwards."""
@@ -29,6 +32,34 @@ def settled_device(wanted: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cu
 def get_threads() -> int:
     """Return how many threads PyTorch uses."""
     return torch.get_num_threads()
+
+
+def has_bfloat16(device: str = "cpu") -> bool:
+    """Whether the processor, or the GPU for ``cuda``, multiplies bfloat16 in hardware."""
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
+
+
+def settled_precision(wanted: Precision, device: str = "cpu") -> Literal["float32", "bfloat16"]:
+    """Return what maps of a frozen network are held in: as wanted, or for ``auto`` bfloat16 where it is multiplied."""
+    if wanted != "auto":
+        return wanted
+    return "bfloat16" if has_bfloat16(device) else "float32"
+
+
+@contextmanager
+def whole_float32(device: str) -> Iterator[None]:
+    """Let a GPU convolve float32 as it is: PyTorch otherwise lets cuDNN cut it to the ten bits of TF32."""
+    if device != "cuda":
+        yield
+        return
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 @contextmanager

@@ -73,8 +73,13 @@ class TileReader:
             self._values: _Source = _Memory(cube.variable)
             self._valid: _Source = _Memory(valid)
         else:
-            self._values = _Blocks(cube.variable, self.n_bands * self.dtype.itemsize)
-            self._valid = _Blocks(valid, 1)
+            self._values = _Blocks(cube.variable, self.n_bands * self.dtype.itemsize, memory)
+            self._valid = _Blocks(valid, 1, memory)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the cube was loaded whole."""
+        return isinstance(self._values, _Memory)
 
     @property
     def span(self) -> tuple[int, int]:
@@ -210,25 +215,39 @@ class _Memory:
 
 
 class _Blocks:
-    """An array (time, …, y, x) that is read block by block; the blocks used last are kept."""
+    """An array (time, …, y, x) that is read block by block; the blocks used last are kept.
 
-    def __init__(self, variable: xr.Variable, pixel_bytes: int) -> None:
+    `CACHE` bytes of them, or where half the memory allows it those of a row of blocks on all dates, so that tiles that
+    are read row by row find theirs.
+    """
+
+    def __init__(self, variable: xr.Variable, pixel_bytes: int, memory: int) -> None:
         self.variable = variable
         chunks = variable.encoding.get("preferred_chunks") or {}
         self.edges = tuple(int(chunks.get(dim, BLOCK_PX)) for dim in ("y", "x"))
         if np.prod(self.edges) * pixel_bytes > CACHE // 8:
             self.edges = (BLOCK_PX, BLOCK_PX)
-        self.kept = max(4, CACHE // int(np.prod(self.edges) * pixel_bytes))
+        each = int(np.prod(self.edges) * pixel_bytes)
+        strip = variable.shape[0] * (-(-variable.shape[-1] // self.edges[1]) + 1)
+        self.kept = max(4, CACHE // each, min(strip, memory // 2 // each))
         self.blocks: OrderedDict[tuple[int, int, int], Pixels] = OrderedDict()
 
     def window(self, time: int, top: int, bottom: int, left: int, right: int) -> Pixels:
         down, across = self.edges
         rows = range(top // down, (bottom - 1) // down + 1)
         cols = range(left // across, (right - 1) // across + 1)
-        parts = [np.concatenate([self._block(time, row, col) for col in cols], axis=-1) for row in rows]
-        whole: Pixels = np.concatenate(parts, axis=-2) if len(parts) > 1 else parts[0]
-        row0, col0 = rows[0] * down, cols[0] * across
-        return whole[..., top - row0 : bottom - row0, left - col0 : right - col0]
+        window = top, bottom, left, right
+        lines = [_joined([self._part(time, row, col, window) for col in cols], axis=-1) for row in rows]
+        return _joined(lines, axis=-2)
+
+    def _part(self, time: int, row: int, col: int, window: tuple[int, int, int, int]) -> Pixels:
+        """Return the part of a window (top, bottom, left, right) that lies in a block."""
+        row0, col0 = row * self.edges[0], col * self.edges[1]
+        top, bottom, left, right = window
+        part: Pixels = self._block(time, row, col)[
+            ..., max(top - row0, 0) : bottom - row0, max(left - col0, 0) : right - col0
+        ]
+        return part
 
     def _block(self, time: int, row: int, col: int) -> Pixels:
         key = (time, row, col)
@@ -242,3 +261,8 @@ class _Blocks:
         if len(self.blocks) > self.kept:
             self.blocks.popitem(last=False)
         return block
+
+
+def _joined(parts: list[Pixels], axis: int) -> Pixels:
+    """Return arrays joined along an axis; a single one as it is, for copying takes time."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=axis)

@@ -7,13 +7,14 @@ what was begun anew meanwhile under other settings.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from taxoscape.analysis.baselines import DateBlock, block_moments
-from taxoscape.embedding.encoding import Block, encode_block
+from taxoscape.embedding.encoding import Block, encode_blocks
 from taxoscape.executor import kept_open
 from taxoscape.grid import Grid
 from taxoscape.run.folder import RunFolder
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import zarr
 
     from taxoscape.analysis.baselines import Moments
+    from taxoscape.config import Precision
     from taxoscape.embedding.encoder import Encoder
     from taxoscape.embedding.tiles import TileReader
 
@@ -55,6 +57,10 @@ class Encoding:
     """Whether missing dates are filled along time."""
     device: Literal["auto", "cpu", "cuda"]
     """Where the network runs; ``auto``: on the worker's GPU where it has one."""
+    precision: Precision
+    """What the network's maps are held in."""
+    batch_size: int | None
+    """Tiles in one run of the network; None: as usual where it runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,25 +86,30 @@ class SeriesWriter:
         """The arrays ``embedding`` and ``valid`` that are written to."""
         return open_series(Path(self.about.series))
 
-    def write(self, number: int) -> None:
-        """Encode a block and write it; ``valid`` last, which says that it is there (`taxoscape.run.store.written`)."""
-        about = self.about
-        start = number * about.step
-        block = Block(start, min(start + about.step, self.grid.n_tiles))
-        embedding, valid = encode_block(
-            self.reader, self.encoder, self.grid, block,
-            min_valid=about.min_valid, fill=self.times if about.fill else None,
+    def write(self, numbers: Sequence[int]) -> Iterator[int]:
+        """Encode blocks and write them, and yield the number of each that is there.
+
+        ``valid`` is written last, which says that a block is there (`taxoscape.run.store.written`).
+        """
+        about, (store_embedding, store_valid) = self.about, self.stores
+        starts = [number * about.step for number in numbers]
+        blocks = [Block(start, min(start + about.step, self.grid.n_tiles)) for start in starts]
+        made = encode_blocks(
+            self.reader, self.encoder, self.grid, blocks, min_valid=about.min_valid,
+            fill=self.times if about.fill else None, precision=about.precision, batch_size=about.batch_size,
         )  # fmt: skip
-        store_embedding, store_valid = self.stores
-        about.place.check()
-        store_embedding[block.start : block.stop] = embedding
-        store_valid[block.start : block.stop] = valid
+        for number, block, (embedding, valid) in zip(numbers, blocks, made, strict=True):
+            about.place.check()
+            store_embedding[block.start : block.stop] = embedding
+            store_valid[block.start : block.stop] = valid
+            yield number
 
 
 def encode_there(about: Encoding, number: int) -> None:
     """Encode and write one block of a series, on a worker."""
     about.place.check()
-    kept_open(_open_writer, about).write(number)
+    for _ in kept_open(_open_writer, about).write([number]):
+        pass
 
 
 def _open_writer(about: Encoding) -> SeriesWriter:

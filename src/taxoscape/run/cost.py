@@ -223,17 +223,48 @@ def duration(seconds: float) -> str:
 
 def _rates(settings: Settings, n_bands: int) -> tuple[float, float]:
     """Return operations a second of training and of encoding, measured on random tiles."""
-    from taxoscape.embedding.machine import BACK_AND_FORTH, settled_device, step_seconds, torch_threads
+    from taxoscape.embedding.dense import is_dense
+    from taxoscape.embedding.machine import (
+        BACK_AND_FORTH,
+        settled_device,
+        settled_precision,
+        step_seconds,
+        torch_threads,
+    )
+    from taxoscape.embedding.quick import quick_network, seconds_a_tile, usual_batch
 
     name, size = settings.encoder.network, settings.grid.tile_size
     size = min(size, PROBE_PX) if name == "tilenet" else size
     device = settled_device(settings.run.device)
     n = PROBE_TILES[name] if device == "cpu" else GPU_TILES
-    probe = n * operations(settings, tile_px=size, n_bands=n_bands)
+    tile = operations(settings, tile_px=size, n_bands=n_bands)
     network = _network(settings, n_bands, size)
     with torch_threads(settings.run.threads):
         training, encoding = step_seconds(network, n_tiles=n, tile_px=size, n_bands=n_bands, device=device)
-    return BACK_AND_FORTH * probe / training, probe / encoding
+        rate = n * tile / encoding
+        if device == "cpu" and not is_dense(name, tile_size=size, stride=settings.grid.stride or size):
+            quick = quick_network(network.to(device), settled_precision(settings.run.precision, device))
+            batch = settings.run.batch_tiles or usual_batch(quick, size)
+            rate = tile / seconds_a_tile(quick, batch, tile_px=size, n_bands=n_bands)
+    return BACK_AND_FORTH * n * tile / training, rate
+
+
+def best_batch(settings: Settings, *, n_bands: int) -> int | None:
+    """Return the tiles that a run's network is best given at once when it encodes, measured; None where it matters not.
+
+    It does not for encoders without training, for overlapping tiles in one pass, and on a GPU, which many tiles fill.
+    """
+    from taxoscape.embedding.dense import is_dense
+    from taxoscape.embedding.machine import settled_precision, torch_threads
+    from taxoscape.embedding.quick import measured_batch, quick_network
+
+    used, size = as_used(settings), settings.grid.tile_size
+    dense = is_dense(used.encoder.network, tile_size=size, stride=settings.grid.stride or size)
+    if used.encoder.encoder in TRAINING_FREE or settings.run.device != "cpu" or dense:
+        return None
+    network = quick_network(_network(used, n_bands, size), settled_precision(settings.run.precision))
+    with torch_threads(settings.run.threads):
+        return measured_batch(network, tile_px=size, n_bands=n_bands)
 
 
 def _network(settings: Settings, n_bands: int, tile_px: int) -> Network:

@@ -183,6 +183,12 @@ OPTIONS: tuple[Option, ...] = (
         choices=("auto", "cpu", "cuda"),
         help="Where networks run. [default: auto]",
     ),
+    Option(
+        flag="--precision",
+        setting="run.precision",
+        choices=("auto", "float32", "bfloat16"),
+        help="What networks encode in; auto: bfloat16 where the machine multiplies it. [default: auto]",
+    ),
 )
 """In the order in which the help shows them."""
 
@@ -197,6 +203,7 @@ MATCH = Option(
 _APPLIED = (
     "cube.bands", "cube.dates", "cube.nodata", "cube.start", "cube.end", "grid.partial", "grid.min_valid",
     "analysis.layers", "analysis.truth", "analysis.min_share", "publish.rgb", "run.threads", "run.device",
+    "run.precision",
 )  # fmt: skip
 LEVELS = Option(
     flag="--levels/--no-levels",

@@ -71,7 +71,7 @@ def prepare(
             return folder
         _refuse_foreign(folder)
         _clear(folder)
-        settings = replace(settings, run=_settle_machine(settings, workers=workers))
+        settings = replace(settings, run=_settle_machine(settings, plans.first.bands, workers=workers))
         inputs = _fingerprint([file.path for file in plans.files], track)
         _warn_of_other_inputs(request, plans, inputs)
         folder.write_document(_document(folder, request, settings, plans, inputs))
@@ -145,6 +145,8 @@ def _refuse_other_run(folder: RunFolder, request: Request, settings: Settings, p
         settings.run,
         threads=settings.run.threads or old.run.threads,
         device=old.run.device if settings.run.device == "auto" else settings.run.device,
+        precision=old.run.precision if settings.run.precision == "auto" else settings.run.precision,
+        batch_tiles=settings.run.batch_tiles or old.run.batch_tiles,
     ))  # fmt: skip
     found = differences(old, asked)
     if settings.zones.of and folder.read_document().get("taken") != state_of(RunFolder(settings.zones.of)):
@@ -210,13 +212,18 @@ def _clear(folder: RunFolder) -> None:
         folder.remove([name for output in stage.outputs for name in (output, f"{output}.part")])
 
 
-def _settle_machine(settings: Settings, *, workers: bool) -> RunSettings:
-    """Choose threads and device once; they are kept on resume."""
-    from taxoscape.embedding.machine import settled_device
+def _settle_machine(settings: Settings, bands: Sequence[str], *, workers: bool) -> RunSettings:
+    """Choose threads, device, precision and tiles in a batch once; they are kept on resume."""
+    from taxoscape.embedding.machine import settled_device, settled_precision
+    from taxoscape.run.cost import best_batch
 
     device = settings.run.device if workers else settled_device(settings.run.device)
     threads = settings.run.threads or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [0])
-    return replace(settings.run, device=device, threads=threads)
+    precision = settled_precision(settings.run.precision, device)
+    settled = replace(settings.run, device=device, threads=threads, precision=precision)
+    if device == "auto" or settled.batch_tiles:  # each machine its own, or what was asked for
+        return settled
+    return replace(settled, batch_tiles=best_batch(replace(settings, run=settled), n_bands=len(bands)))
 
 
 def _document(

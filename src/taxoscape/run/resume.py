@@ -119,12 +119,15 @@ def encode_to_end(
     about = Encoding(
         place=context.place, encoder=str(file.resolve()), series=str(path.resolve()), grid=grid.to_json(), step=size,
         min_valid=rule.min_valid, fill=rule.fill, device=context.worker_device,
+        precision=context.settings.run.precision, batch_size=context.settings.run.batch_tiles,
     )  # fmt: skip
-    writer = SeriesWriter(reader=reader, times=times, encoder=encoder, about=about)
-    work = partial(encode_there, about) if execute.elsewhere else writer.write
     n_blocks = -(-grid.n_tiles // size)
     left = [number for number in range(n_blocks) if not written(path, number)]
-    for _ in context.track(execute(work, left), "encoding", n_blocks, done=n_blocks - len(left)):
+    if execute.elsewhere:
+        made: Iterator[object] = execute(partial(encode_there, about), left)
+    else:
+        made = SeriesWriter(reader=reader, times=times, encoder=encoder, about=about).write(left)
+    for _ in context.track(made, "encoding", n_blocks, done=n_blocks - len(left)):
         pass
     finish_series(
         path, grid, times,

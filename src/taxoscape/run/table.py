@@ -58,9 +58,10 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         name="encode",
         needs=("cube", "train"),
-        own=("grid.stride", "grid.partial", "grid.fill"),
+        own=("grid.stride", "grid.partial", "grid.fill", "run.precision"),
         also=("grid",),
         outputs=("series_geographic.zarr",),
+        version=2,
     ),
     Stage(
         name="statistics",
@@ -88,7 +89,7 @@ STAGES: tuple[Stage, ...] = (
         own=("refine",),
         also=("run.seed", "encoder", "zones.starts"),
         outputs=("encoder.safetensors", "series.zarr", "partition.zarr"),
-        version=6,
+        version=7,
     ),
     Stage(
         name="tree", needs=("encode", "cluster", "refine"), own=(), also=("run.seed",), outputs=("tree.zarr",),

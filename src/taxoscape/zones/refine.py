@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import xarray as xr
 
-    from taxoscape.config import EncoderSettings
+    from taxoscape.config import EncoderSettings, Precision
     from taxoscape.embedding.encoder import Encoder
     from taxoscape.embedding.ranks import Ranks
     from taxoscape.embedding.tiles import TileReader
@@ -184,6 +184,7 @@ def refine(
     rng: int | np.random.Generator = 0,
     track: Track = silent,
     device: str = "cpu",
+    precision: Precision = "auto",
 ) -> Refined:
     """Train the embedding on with neighbourhoods taken from its own zones, encode and cluster again; in rounds.
 
@@ -205,6 +206,8 @@ def refine(
         Told of the progress of each step.
     device
         Where the network is trained.
+    precision
+        What the network's maps are held in where tiles are encoded again, as `taxoscape.encode` takes it.
 
     Returns
     -------
@@ -236,17 +239,20 @@ def refine(
     min_valid, fill = float(zones.attrs["min_valid"]), bool(zones.attrs.get("filled"))
     made: dict[int, tuple[Encoder, xr.Dataset]] = {}
 
+    def encoded(by: Encoder) -> xr.Dataset:
+        return encode(cube, by, grid=grid, min_valid=min_valid, fill=fill, precision=precision, track=track)
+
     def make(number: int, stands: xr.Dataset) -> xr.Dataset:
         training = second_training(encoder, stands, settings, seed=seed, number=number)
         steps = training.steps(reader, device=device)
         (state,) = deque(track(steps, "training on zones", training.n_steps), maxlen=1)
         refined = training.outcome(state, reader)
         made.pop(number - 2, None)  # the round before has been kept in its place
-        made[number] = (refined, encode(cube, refined, grid=grid, min_valid=min_valid, fill=fill, track=track))
+        made[number] = (refined, encoded(refined))
         return made[number][1]
 
     found = in_rounds(zones, make, rounds=settled.rounds, accept=settled.accept, starts=starts, rng=seed, track=track)
     if not found.kept:
-        made[0] = (encoder, encode(cube, encoder, grid=grid, min_valid=min_valid, fill=fill, track=track))
+        made[0] = (encoder, encoded(encoder))
     last, series = made[found.kept]
     return Refined(encoder=last, series=series, zones=found.zones, rounds=found.rounds)
