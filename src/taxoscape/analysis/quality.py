@@ -18,8 +18,8 @@ from taxoscape.contracts import check_series, check_zones
 from taxoscape.progress import Track, silent
 from taxoscape.zones.confidence import confidence
 from taxoscape.zones.metric import in_metric
-from taxoscape.zones.missing import row_blocks
 from taxoscape.zones.resampling import stability
+from taxoscape.zones.rows import row_blocks
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from taxoscape.progress import Track, silent
-from taxoscape.zones.missing import flat_distances, row_blocks
+from taxoscape.zones.missing import flat_distances
+from taxoscape.zones.rows import row_blocks
 from taxoscape.zones.starts import MAX_ITERATIONS, Partition, partitions
 
 if TYPE_CHECKING:
