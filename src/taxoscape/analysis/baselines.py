@@ -8,7 +8,7 @@ import numpy as np
 
 from taxoscape.contracts import check_cube, tile_coordinates
 from taxoscape.embedding.encoding import plan_blocks
-from taxoscape.embedding.tiles import TileReader
+from taxoscape.embedding.tiles import MEMORY, TileReader
 from taxoscape.progress import Track, silent
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def tile_means(cube: xr.DataArray, grid: Grid, *, min_valid: float = 0.5, track:
     """
     import xarray as xr
 
-    mean, _, share = _moments(cube, grid, min_valid, track, deviations=False)
+    mean, _, share = _moments(cube, grid, min_valid, track, memory=MEMORY, deviations=False)
     return xr.Dataset(
         {"embedding": (("tile", "time", "feature"), mean), "valid": (("tile", "time"), share)},
         coords={**tile_coordinates(grid), "time": cube["time"].to_numpy()},
@@ -52,13 +52,17 @@ def tile_means(cube: xr.DataArray, grid: Grid, *, min_valid: float = 0.5, track:
     )
 
 
-def tile_statistics(cube: xr.DataArray, grid: Grid, *, min_valid: float = 0.5, track: Track = silent) -> xr.Dataset:
+def tile_statistics(
+    cube: xr.DataArray, grid: Grid, *, min_valid: float = 0.5, memory: int = MEMORY, track: Track = silent
+) -> xr.Dataset:
     """Return mean and standard deviation of each band in each tile on each date, over the valid pixels.
 
     Parameters
     ----------
     cube, grid, min_valid, track
         As `tile_means`.
+    memory
+        Bytes up to which the cube is loaded whole.
 
     Returns
     -------
@@ -72,7 +76,7 @@ def tile_statistics(cube: xr.DataArray, grid: Grid, *, min_valid: float = 0.5, t
     """
     import xarray as xr
 
-    mean, deviation, share = _moments(cube, grid, min_valid, track, deviations=True)
+    mean, deviation, share = _moments(cube, grid, min_valid, track, memory=memory, deviations=True)
     dims = ("tile", "time", "band")
     return xr.Dataset(
         {"mean": (dims, mean), "deviation": (dims, deviation), "valid": (dims[:2], share)},
@@ -86,11 +90,11 @@ def tile_statistics(cube: xr.DataArray, grid: Grid, *, min_valid: float = 0.5, t
 
 
 def _moments(
-    cube: xr.DataArray, grid: Grid, min_valid: float, track: Track, *, deviations: bool
+    cube: xr.DataArray, grid: Grid, min_valid: float, track: Track, *, memory: int, deviations: bool
 ) -> tuple[Float32, Float32, Float32]:
     """Return mean and deviation (tile, time, band), and the share of valid pixels (tile, time)."""
     check_cube(cube)
-    reader = TileReader(cube, grid.tile_size)
+    reader = TileReader(cube, grid.tile_size, memory=memory)
     shape = (grid.n_tiles, reader.n_times, reader.n_bands)
     mean, deviation = np.full(shape, np.nan, dtype=np.float32), np.full(shape, np.nan, dtype=np.float32)
     share = np.zeros(shape[:2], dtype=np.float32)

@@ -20,6 +20,7 @@ from taxoscape.analysis.quality import map_quality, quality
 from taxoscape.contracts import grid_of
 from taxoscape.errors import InputError
 from taxoscape.files import write_text
+from taxoscape.run.budget import budget_of
 from taxoscape.run.folder import RunFolder
 from taxoscape.run.outcome import Context, Outcome
 from taxoscape.run.results import last_result, open_cube
@@ -149,6 +150,7 @@ def _pixels(size_px: int | None) -> Callable[[_Task], _Partition]:
             min_valid=settings.grid.min_valid,
             starts=settings.zones.starts,
             rng=settings.run.seed,
+            memory=budget_of(settings).cube,
             track=task.context.track,
         )
         begun = time.monotonic()
