@@ -10,7 +10,7 @@ from taxoscape.analysis.quality import quality
 from taxoscape.analysis.representatives import representatives
 from taxoscape.run.store import create_series, finish_series, read_series
 from taxoscape.testing.laziness import counted
-from taxoscape.zones import axes, clustering, metric, missing, rows
+from taxoscape.zones import axes, clustering, kmeans, lloyd, metric, missing, rows
 from taxoscape.zones.clustering import cluster, evidence
 from taxoscape.zones.metric import in_metric
 from taxoscape.zones.rows import StoredRows, held, row_parts, rows_of, selected
@@ -33,6 +33,8 @@ def small_blocks(monkeypatch):
             monkeypatch.setattr(module, name, 2**13, raising=False)
     monkeypatch.setattr(rows, "READ_BYTES", 2**12)
     monkeypatch.setattr(axes, "SAMPLE_ROWS", 60)
+    monkeypatch.setattr(kmeans, "SAMPLE_ROWS", 60)
+    monkeypatch.setattr(lloyd, "BLOCK_BYTES", 2**12)
 
 
 def a_region(seed=0, *, gaps=0.0, never=0, rows=16, cols=20, times=4, features=6):
@@ -101,6 +103,20 @@ def test_zones_in_a_learned_metric_are_the_same_block_by_block(gaps, never):
     np.testing.assert_array_equal(in_metric(series, whole)[0], in_metric(lazy, whole)[0])
     one, other = (zone_tree(found, whole, rng=0) for found in (series, lazy))
     np.testing.assert_array_equal(one.leaves, other.leaves)
+
+
+@pytest.mark.parametrize(("gaps", "never"), [(0.0, 0), (0.2, 0), (0.0, 7), (0.2, 7)])
+@pytest.mark.usefixtures("small_blocks")
+def test_zones_by_k_means_are_the_same_block_by_block(gaps, never):
+    series = a_region(1, gaps=gaps, never=never)
+    lazy, reads = stored(series, 11)
+    first = np.arange(320) % 5  # one more start, in which a fifth of the tiles are in no zone
+    whole, parts = (
+        cluster(found, n_clusters=4, starts=3, rng=0, clusterer="kmeans", first_labels=first, memory=0)
+        for found in (series, lazy)
+    )
+    xr.testing.assert_identical(whole, parts)
+    assert reads.largest <= series["embedding"].size // 2
 
 
 @pytest.mark.usefixtures("small_blocks")

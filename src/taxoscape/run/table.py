@@ -80,7 +80,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="cluster", needs=("encode",), own=("zones",), also=("run.seed",),
-        outputs=("partition_geographic.zarr", "taken.zarr"), version=4,
+        outputs=("partition_geographic.zarr", "taken.zarr"), version=5,
     ),
     Stage(
         name="refine",
@@ -88,7 +88,7 @@ STAGES: tuple[Stage, ...] = (
         own=("refine",),
         also=("run.seed", "encoder", "zones.starts"),
         outputs=("encoder.safetensors", "series.zarr", "partition.zarr"),
-        version=6,
+        version=7,
     ),
     Stage(
         name="tree", needs=("encode", "cluster", "refine"), own=(), also=("run.seed",), outputs=("tree.zarr",),
@@ -101,7 +101,7 @@ STAGES: tuple[Stage, ...] = (
         also=("run.seed", "grid", "zones.starts"),
         outputs=("baselines.zarr",),
         with_stage="analyse",
-        version=3,
+        version=4,
     ),
     Stage(
         name="analyse",

@@ -110,10 +110,11 @@ def cluster(
 
     Notes
     -----
-    Memory of ``kmeans``: beside the series twice its size (scikit-learn's K-means copies its rows, and once more for a
-    moment), three times with missing dates or with tiles that count on none; of ``learned`` some 200 bytes a tile, a
-    sample of 2 000 series in float64 a few times, and blocks of 64 MB. With one thread count and one seed the result is
-    the same bit for bit, in memory or not. A lazy series is read four to five times by ``learned``.
+    Memory beside the series: of ``kmeans`` a sample of at most 256 MiB of it, twice, and 12 bytes a tile and start; of
+    ``learned`` some 200 bytes a tile and a sample of 2 000 series in float64 a few times; of both a few blocks of
+    64 MB, and of a series in memory in which tiles count on no date a copy without these. With one thread count and one
+    seed the result is the same bit for bit, in memory or not. A lazy series is read four to five times by ``learned``;
+    by ``kmeans`` in each of Lloyd's iterations, but for blocks that have come to rest.
     ``inertia_mean`` of ``kmeans`` scales the distance of a tile with missing dates up to all dates, ``T/|S|``, while
     K-means minimises the sum over what was seen. ``learned`` finds its axes in what was seen, and places a tile on them
     where its dates let expect it.
@@ -134,9 +135,7 @@ def cluster(
     first = None if first_labels is None else np.asarray(first_labels)[members].astype(np.int64) - 1
     generator, metric = np.random.default_rng(rng), None
     if clusterer == "kmeans":
-        matrix, _ = whole_rows(values, seen)
-        del values
-        best = kmeans_partition(matrix, seen, k, starts=starts, rng=generator, first=first, track=track)
+        best = kmeans_partition(values, seen, k, starts=starts, rng=generator, first=first, track=track)
     else:
         pairs = neighbours(grid, members)
         best, metric, placed = learned_partition(

@@ -7,7 +7,7 @@ same blocks on both roads, so that both give the same numbers; of stored rows th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -67,8 +67,8 @@ class StoredRows:
         """Return some of the rows, unread; ``members`` is int64 (row,), rising."""
         return StoredRows(self.variable, members if self.members is None else self.members[members])
 
-    def spans(self, parts: list[slice]) -> Iterator[Float32]:
-        """Yield consecutive slices of the rows; a stored chunk that two of them share is read once."""
+    def spans(self, parts: Sequence[slice]) -> Iterator[Float32]:
+        """Yield slices of the rows, each after the one before; a stored chunk that two of them share is read once."""
         chunk = self._chunk()
         kept, kept_start = np.empty((0, *self.shape[1:]), self.dtype), 0
         for part in parts:
@@ -163,8 +163,12 @@ def row_blocks(n: int, row_bytes: int, most_bytes: int) -> Iterator[slice]:
 
 def row_parts(values: Rows, row_bytes: int, most_bytes: int) -> Iterator[tuple[slice, Float32]]:
     """Yield slices as `row_blocks`, and the rows of each: float32 (row, time, feature), not to be changed."""
-    parts = list(row_blocks(len(values), row_bytes, most_bytes))
+    yield from some_parts(values, list(row_blocks(len(values), row_bytes, most_bytes)))
+
+
+def some_parts(values: Rows, parts: Sequence[slice]) -> Iterator[tuple[slice, Float32]]:
+    """Yield slices, each after the one before, and the rows of each; the next ones are read ahead."""
     if isinstance(values, np.ndarray):
         yield from ((part, values[part]) for part in parts)
-        return
-    yield from zip(parts, ahead(values.spans(parts), 1), strict=True)
+    else:
+        yield from zip(parts, ahead(values.spans(parts), 1), strict=True)
