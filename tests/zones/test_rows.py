@@ -119,11 +119,12 @@ def test_zones_by_k_means_are_the_same_block_by_block(gaps, never):
     assert reads.largest <= series["embedding"].size // 2
 
 
+@pytest.mark.parametrize("clusterer", ["learned", "kmeans"])
 @pytest.mark.usefixtures("small_blocks")
-def test_the_number_of_zones_is_chosen_alike_block_by_block():
+def test_the_number_of_zones_is_chosen_alike_block_by_block(clusterer):
     series = a_region(2, gaps=0.1)
     lazy, _ = stored(series, 11)
-    whole, parts = (evidence(found, most=6, rng=0, memory=0) for found in (series, lazy))
+    whole, parts = (evidence(found, most=6, rng=0, clusterer=clusterer, memory=0) for found in (series, lazy))
     assert whole.chosen == parts.chosen
     np.testing.assert_array_equal(whole.labels, parts.labels)
     np.testing.assert_array_equal(whole.strength, parts.strength)

@@ -76,7 +76,7 @@ STAGES: tuple[Stage, ...] = (
         also=("run.seed", "zones.clusterer"),
         outputs=("evidence.zarr",),
         with_stage="analyse",
-        version=3,
+        version=4,
     ),
     Stage(
         name="cluster", needs=("encode",), own=("zones",), also=("run.seed",),

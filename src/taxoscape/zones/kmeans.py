@@ -84,7 +84,7 @@ def kmeans_partition(
     del sample
     source = Source(values, seen, middle=middle, fill=fill)
     if first is not None and all((first == label).any() for label in range(k)):
-        begun.insert(0, means_of(source, first, k))
+        begun.insert(0, means_of(source, [first], [k])[0])
     found = lloyd(source, begun, track=track).partitions
     if gaps:
         seen_alone = Source(values, seen, middle=middle)

@@ -216,16 +216,32 @@ def lloyd(
     return Passes(partitions=found, passes=len(read), blocks=sum(read), read=read)
 
 
-def means_of(source: Source, labels: Int, k: int) -> Float32:
-    """Return the means of the rows of each label 0…K−1, none of them without a row: float32 (cluster, column).
+def means_of(source: Source, labelings: Sequence[Int], ks: Sequence[int]) -> list[Float32]:
+    """Return the means of the rows of the labels of several partitions: float32 (cluster, column) each.
 
-    Rows of a negative label take no part. One pass over the rows, whose dates are filled or all seen.
+    Parameters
+    ----------
+    source
+        The rows, whose dates are filled or all seen.
+    labelings
+        Of each partition int64 (row,), 0…k−1, each at least once; rows of a negative label take no part.
+    ks
+        Clusters of each.
+
+    Notes
+    -----
+    One pass over the rows.
     """
-    sums = np.zeros((k, len(source.middle)))
+    sums = [np.zeros((k, len(source.middle))) for k in ks]
     for part, rows, _ in source.blocks(source.parts):
-        sums += (labels[part] == np.arange(k)[:, None]).astype(np.float64) @ rows.astype(np.float64)
-    sizes = np.bincount(labels[labels >= 0], minlength=k)
-    return np.asarray(sums / sizes[:, None] + source.middle, dtype=np.float32)
+        exact = rows.astype(np.float64)
+        for total, labels in zip(sums, labelings, strict=True):
+            total += (labels[part] == np.arange(len(total))[:, None]).astype(np.float64) @ exact
+    return [
+        np.asarray(total / np.maximum(np.bincount(labels[labels >= 0], minlength=k), 1)[:, None] + source.middle,
+                   dtype=np.float32)
+        for total, labels, k in zip(sums, labelings, ks, strict=True)
+    ]  # fmt: skip
 
 
 def _begin_with(source: Source, starts: list[_Start], labels: Sequence[Int]) -> None:
