@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, Validation
 from pydantic.dataclasses import dataclass
 
 from taxoscape.errors import InputError
+from taxoscape.memory import LEAST, bytes_of
 
 
 def _no_switch(value: Any) -> Any:
@@ -22,6 +23,19 @@ def _no_switch(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("a number is needed, not true or false")
     return value
+
+
+def _memory_size(value: Any) -> Any:
+    """Return a size of memory, in bytes or as people write it; refuse what no run can do with."""
+    try:
+        size = bytes_of(value) if isinstance(value, str) else _no_switch(value)
+    except InputError as error:
+        raise ValueError(str(error)) from None
+    if isinstance(size, int) and size < LEAST:
+        raise ValueError(
+            f"Python, the libraries and the blocks that they work on take {LEAST // 2**20} MiB: give as much at least"
+        )
+    return size
 
 
 Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(_no_switch)]
@@ -246,6 +260,9 @@ class RunSettings:
     ``float32``; ``auto``: the first where the machine has it, chosen once and kept on resume."""
     batch_tiles: Positive | None = None
     """Tiles that a network that encodes is given at once; None: measured once and kept on resume."""
+    memory: Annotated[int, BeforeValidator(_memory_size)] | None = None
+    """Bytes that the process may take, 1 GiB at least; also written as "4G". What does not fit is read in blocks, as
+    often as it takes: the result is the same. None: half of what is free when a stage begins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_FORBID)

@@ -155,7 +155,7 @@ def test_without_neighbours_the_zones_alone_make_the_metric():
     rng = np.random.default_rng(0)
     matrix = (np.repeat(np.eye(3), 20, axis=0) * 10 + rng.normal(size=(60, 3))).astype(np.float32)
     none, values, counts = np.empty((0, 2), np.int64), matrix[:, None], np.ones((60, 1), bool)
-    partition, _ = learned_partition(values, counts, none, 3, starts=3, rng=rng)
+    partition, *_ = learned_partition(values, counts, none, 3, starts=3, rng=rng)
     assert adjusted_rand_score(np.repeat(range(3), 20), partition.labels) == 1
     metric = neighbour_metric(values, counts, none, k=3, rng=rng)
     np.testing.assert_allclose(metric.axes.T @ metric.axes, np.eye(3), atol=1e-9)  # turned, not stretched
@@ -213,7 +213,7 @@ def test_a_cluster_without_rows_gets_the_one_farthest_from_its_own():
     nearly[7] += np.float32(1e-7)
     nearly[8:10] = 100
     none, counts = np.empty((0, 2), np.int64), np.ones((40, 1), bool)
-    partition, _ = learned_partition(nearly[:, None], counts, none, 3, starts=2, rng=np.random.default_rng(0))
+    partition, *_ = learned_partition(nearly[:, None], counts, none, 3, starts=2, rng=np.random.default_rng(0))
     assert len(np.unique(partition.labels)) == 3
 
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from taxoscape.errors import InputError
 from taxoscape.zones import missing
 from taxoscape.zones.kmeans import settle
-from taxoscape.zones.missing import counted, flat_distances, row_blocks, two_way_fill, whole_rows
+from taxoscape.zones.missing import counted, flat_distances, two_way_fill, whole_rows
+from taxoscape.zones.rows import row_blocks
 from taxoscape.zones.starts import Partition
 from tests.builders import a_series, blobs
 

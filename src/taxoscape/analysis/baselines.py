@@ -10,7 +10,7 @@ import numpy as np
 
 from taxoscape.contracts import check_cube, tile_coordinates
 from taxoscape.embedding.encoding import Block, plan_blocks
-from taxoscape.embedding.tiles import TileReader
+from taxoscape.embedding.tiles import MEMORY, TileReader
 from taxoscape.executor import Executor, in_process
 from taxoscape.progress import Track, silent
 
@@ -53,7 +53,7 @@ def tile_means(cube: xr.DataArray, grid: Grid, *, min_valid: float = 0.5, track:
     """
     import xarray as xr
 
-    mean, _, share = _moments(cube, grid, min_valid, track, deviations=False)
+    mean, _, share = _moments(cube, grid, min_valid, track, memory=MEMORY, deviations=False)
     return xr.Dataset(
         {"embedding": (("tile", "time", "feature"), mean), "valid": (("tile", "time"), share)},
         coords={**tile_coordinates(grid), "time": cube["time"].to_numpy()},
@@ -66,6 +66,7 @@ def tile_statistics(
     grid: Grid,
     *,
     min_valid: float = 0.5,
+    memory: int = MEMORY,
     track: Track = silent,
     execute: Executor = in_process,
     there: Callable[[DateBlock], Moments] | None = None,
@@ -76,6 +77,8 @@ def tile_statistics(
     ----------
     cube, grid, min_valid, track
         As `tile_means`.
+    memory
+        Bytes up to which the cube is loaded whole.
     execute, there
         Does the blocks; where that is not this process, what it calls there: `block_moments` of a reader of its own.
 
@@ -91,7 +94,9 @@ def tile_statistics(
     """
     import xarray as xr
 
-    mean, deviation, share = _moments(cube, grid, min_valid, track, deviations=True, execute=execute, there=there)
+    mean, deviation, share = _moments(
+        cube, grid, min_valid, track, memory=memory, deviations=True, execute=execute, there=there
+    )
     dims = ("tile", "time", "band")
     return xr.Dataset(
         {"mean": (dims, mean), "deviation": (dims, deviation), "valid": (dims[:2], share)},
@@ -110,6 +115,7 @@ def _moments(
     min_valid: float,
     track: Track,
     *,
+    memory: int,
     deviations: bool,
     execute: Executor = in_process,
     there: Callable[[DateBlock], Moments] | None = None,
@@ -123,11 +129,11 @@ def _moments(
     share = np.zeros(shape[:2], dtype=np.float32)
     blocks = plan_blocks(grid, 1, n_bands=n_bands, block_bytes=AWAY_BYTES if away else BLOCK_BYTES)
     work = [(time, block) for time in range(n_times) for block in blocks]  # date by date, as cubes are stored
-    done = (
-        execute(there, work)
-        if away and there is not None
-        else in_process(partial(block_moments, TileReader(cube, grid.tile_size), grid, min_valid, deviations), work)
-    )
+    if there is not None and execute.elsewhere:
+        done = execute(there, work)
+    else:
+        reader = TileReader(cube, grid.tile_size, memory=memory)
+        done = in_process(partial(block_moments, reader, grid, min_valid, deviations), work)
     for number, found in track(done, "tile statistics" if deviations else "tile means", len(work)):
         time, block = work[number]
         tiles = slice(block.start, block.stop)

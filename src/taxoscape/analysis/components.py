@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from taxoscape.contracts import check_series
-from taxoscape.zones.missing import fill_from_means, row_blocks
+from taxoscape.zones.missing import fill_from_means
+from taxoscape.zones.rows import row_blocks
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -15,7 +15,7 @@ from taxoscape.analysis.centroids import seen_centroids, tiles_per_date
 from taxoscape.contracts import check_series, check_zones
 from taxoscape.errors import InputError
 from taxoscape.progress import Track, silent
-from taxoscape.zones.missing import row_blocks
+from taxoscape.zones.rows import row_blocks
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -29,6 +29,8 @@ from taxoscape.progress import Track, silent
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from taxoscape.zones.rows import StoredRows
+
     Float = npt.NDArray[np.floating]
     Float64 = npt.NDArray[np.float64]
     Bool = npt.NDArray[np.bool_]
@@ -82,8 +84,8 @@ def pairwise(left: Float, right: Float, *, metric: Metric) -> Float64:
 
 
 def distance_blocks(
-    left: Float,
-    right: Float,
+    left: Float | StoredRows,
+    right: Float | StoredRows,
     *,
     metric: Metric,
     left_index: Int | None = None,
@@ -96,11 +98,11 @@ def distance_blocks(
     Parameters
     ----------
     left, right
-        As for `pairwise`.
+        As for `pairwise`; or stored rows, which are read block by block.
     metric
         ``"flat"`` or ``"sumnorm"``.
     left_index, right_index
-        int64 (n,) and (m,): which series of ``left`` and ``right`` take part, in this order; None: all.
+        int64 (n,) and (m,), rising: which series of ``left`` and ``right`` take part; None: all.
     symmetric
         Both sides are the same series in the same order: only the blocks on and above the diagonal are yielded.
     track
@@ -133,11 +135,14 @@ def distance_blocks(
     groups = [slice(0, times)] if metric == "flat" else [slice(time, time + 1) for time in range(times)]
     centre = _centre(right, right_index, side).astype(dtype)
     plan = [(r, c) for c in _spans(m, side) for r in _spans(n, side) if not symmetric or r.start <= c.start]
-    held: tuple[slice, _Operand] | None = None
+    own: tuple[slice, _Operand] | None = None
+    other: tuple[slice, _Operand] | None = None
     for rows, cols in track(plan, f"distances, {metric}", len(plan)):
-        if held is None or held[0] != cols:
-            held = (cols, _operand(_pick(right, right_index, cols), centre, groups))
-        yield rows, cols, _block(_operand(_pick(left, left_index, rows), centre, groups), held[1], metric)
+        if other is None or other[0] != cols:
+            other = (cols, _operand(_pick(right, right_index, cols), centre, groups))
+        if own is None or own[0] != rows:  # the same all the time, where few are compared with many
+            own = (rows, _operand(_pick(left, left_index, rows), centre, groups))
+        yield rows, cols, _block(own[1], other[1], metric)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,7 +238,7 @@ def _mend(squares: Float, near: Bool, left: tuple[Float, Float], right: tuple[Fl
             squares[i, j] = (by_date * left[1][i] * right[1][j]).sum(axis=1)
 
 
-def _centre(values: Float, index: Int | None, most: int) -> Float64:
+def _centre(values: Float | StoredRows, index: Int | None, most: int) -> Float64:
     """Return float64 (time, feature), near the mean series: the mean of at most ``most`` series spread over all.
 
     Any centre gives the same distances; a near one keeps their digits. 0 on a date that none of the series has.
@@ -253,7 +258,7 @@ def _side(series_bytes: int, distance_bytes: int) -> int:
     return max(1, min(_SIDE, by_series, math.isqrt(BUDGET_BYTES // (8 * distance_bytes))))
 
 
-def _pick(values: Float, index: Int | None, span: slice) -> npt.NDArray[Any]:
+def _pick(values: Float | StoredRows, index: Int | None, span: slice) -> npt.NDArray[Any]:
     return values[span] if index is None else values[index[span]]
 
 

@@ -90,8 +90,8 @@ def interpolate(
 
     Notes
     -----
-    One pass over the series in blocks of at most 64 MB, O(n · P · T · F) for P points; a learned metric reads the
-    series whole, and places tiles by the dates that they have. Tiles of zone 0 take no part, nor do tiles that count on
+    One pass over the series in blocks of at most 64 MB, O(n · P · T · F) for P points; a learned metric
+    places tiles by the dates that they have. Tiles of zone 0 take no part, nor do tiles that count on
     less than `ENOUGH_DATES` of the dates of the tile with most: over few dates a tile is easily near. Of equally near
     tiles the first is taken.
     """

@@ -46,7 +46,7 @@ ROWS_BYTES = 16 * 2**20
 STABILITY_BYTES = 512 * 2**20
 """Bytes of float32 rows on which the stability is measured."""
 CUBE_BYTES = 5 * 2**29
-"""Bytes up to which a cube is loaded whole: it is read some twenty times."""
+"""Bytes up to which a cube is loaded whole where nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +91,7 @@ def pixel_zones(
     min_valid: float = 0.5,
     starts: int = 10,
     rng: int | np.random.Generator = 0,
+    memory: int = CUBE_BYTES,
     track: Track = silent,
 ) -> PixelZones:
     """Cluster the raw pixels of tiles of a region.
@@ -113,6 +114,8 @@ def pixel_zones(
         k-means++ starts, on a sample of the tiles.
     rng
         Seed or generator of the sample and the starts.
+    memory
+        Bytes up to which the cube is loaded whole: it is read some twenty times.
     track
         Told of the squares read first, the starts, and the passes.
 
@@ -125,7 +128,7 @@ def pixel_zones(
     Notes
     -----
     Reads the cube once for the means of the bands, twice for samples, and once in each pass of K-means, 23 times at
-    most; a cube up to `CUBE_BYTES` is loaded once. Memory: that, or 256 MiB of cache, and about 1 GiB (2 GiB with
+    most; a cube up to ``memory`` is loaded once. Memory: that, or 256 MiB of cache, and about 1 GiB (2 GiB with
     missing dates). Source: METHOD step 12. The paper takes the best of several starts on all tiles; here starts compete
     on a sample of at most 10 000 tiles, and only the best is carried on over all tiles (`taxoscape.zones.streaming`).
     """
@@ -137,7 +140,7 @@ def pixel_zones(
         )
     own = size_px == grid.tile_size
     small = grid if own else Grid.over(grid.lattice, tile_size=size_px)
-    rows = PixelRows(cube, small, min_valid=min_valid, track=track)
+    rows = PixelRows(cube, small, min_valid=min_valid, memory=memory, track=track)
     found = stream_kmeans(rows, n_clusters, sample=SAMPLE_ROWS, starts=starts, rng=rng, max_passes=MAX_PASSES,
                           track=track)  # fmt: skip
     begun = monotonic()
@@ -205,7 +208,7 @@ class PixelRows:
 
     Parameters
     ----------
-    cube, grid, min_valid, track
+    cube, grid, min_valid, memory, track
         As `pixel_zones`.
 
     Attributes
@@ -220,7 +223,15 @@ class PixelRows:
     Making one reads the cube once.
     """
 
-    def __init__(self, cube: xr.DataArray, grid: Grid, *, min_valid: float = 0.5, track: Track = silent) -> None:
+    def __init__(
+        self,
+        cube: xr.DataArray,
+        grid: Grid,
+        *,
+        min_valid: float = 0.5,
+        memory: int = CUBE_BYTES,
+        track: Track = silent,
+    ) -> None:
         pixel_bytes = cube.sizes["time"] * cube.sizes["band"] * cube.dtype.itemsize
         edge = min(WINDOW_PX, int(np.sqrt(WINDOW_BYTES / pixel_bytes)))
         across = min(max(1, (edge - grid.tile_size) // grid.stride + 1), max(grid.n_rows, grid.n_cols))
@@ -230,7 +241,7 @@ class PixelRows:
             for row in range(0, grid.n_rows, across)
             for col in range(0, grid.n_cols, across)
         ]
-        self.reader = TileReader(cube, (across - 1) * grid.stride + grid.tile_size, memory=CUBE_BYTES)
+        self.reader = TileReader(cube, (across - 1) * grid.stride + grid.tile_size, memory=memory)
         numbers = grid.to_map(np.arange(grid.n_tiles))
         self.tiles: Int = np.concatenate([numbers[top:bottom, left:right].ravel()
                                           for top, bottom, left, right in self.squares])  # fmt: skip

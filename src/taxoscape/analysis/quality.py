@@ -18,12 +18,14 @@ from taxoscape.contracts import check_series, check_zones
 from taxoscape.progress import Track, silent
 from taxoscape.zones.confidence import confidence
 from taxoscape.zones.metric import in_metric
-from taxoscape.zones.missing import row_blocks
 from taxoscape.zones.resampling import stability
+from taxoscape.zones.rows import row_parts, rows_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import xarray as xr
+
+    from taxoscape.zones.rows import Rows
 
     Int = npt.NDArray[np.integer]
     Float64 = npt.NDArray[np.float64]
@@ -71,15 +73,16 @@ def quality(series: xr.Dataset, zones: xr.Dataset, *, rng: int = 0, track: Track
 
     Notes
     -----
-    Memory: the embedding once (it is read whole where the series is lazy); beside it at most
-    `taxoscape.analysis.distances.BUDGET_BYTES` at a time for the silhouettes, and for the stability a few copies of
-    5 000 series. Time: two silhouettes, about `taxoscape.analysis.silhouette.WORK` products each, one of the map, and
-    five partitions of 2 500 tiles by K-means.
+    Memory beside the series: at most `taxoscape.analysis.distances.BUDGET_BYTES` at a time for the silhouettes, and for
+    the stability a few copies of 5 000 series. A lazy series is not loaded whole: its blocks are read again where the
+    silhouettes want them, some eight times in all where these are exact, else once or twice for each. Time: two
+    silhouettes, about `taxoscape.analysis.silhouette.WORK` products each, one of the map, and five partitions of 2 500
+    tiles by K-means.
     """
     grid = check_zones(zones)
     check_series(series)
     labels = zones["labels"].to_numpy().astype(np.int64)
-    values = series["embedding"].to_numpy()
+    values = rows_of(series)
     result: dict[str, float] = {
         "n_tiles": int((labels > 0).sum()),
         "n_dates": series.sizes["time"],
@@ -87,7 +90,7 @@ def quality(series: xr.Dataset, zones: xr.Dataset, *, rng: int = 0, track: Track
         "inertia_mean": float(zones.attrs["inertia_mean"]),
     }
     learned = in_metric(series, zones)
-    spaces: list[tuple[str, Metric, npt.NDArray[np.floating]]] = [(metric, metric, values) for metric in METRICS]
+    spaces: list[tuple[str, Metric, Rows]] = [(metric, metric, values) for metric in METRICS]
     if learned is not None:
         spaces.append(("learned", "flat", learned[0]))
     for name, metric, seen in spaces:
@@ -104,7 +107,7 @@ def quality(series: xr.Dataset, zones: xr.Dataset, *, rng: int = 0, track: Track
     return result
 
 
-def davies_bouldin(values: npt.NDArray[np.floating], labels: Int) -> float:
+def davies_bouldin(values: Rows, labels: Int) -> float:
     """Return the Davies-Bouldin index under the ``flat`` distance: how wide zones are against how far apart they lie.
 
     Parameters
@@ -129,22 +132,38 @@ def davies_bouldin(values: npt.NDArray[np.floating], labels: Int) -> float:
 
     Source: Davies and Bouldin, *A cluster separation measure*, IEEE PAMI 1 (1979).
     """
-    placed = np.flatnonzero(labels > 0)
-    zones, zone = np.unique(labels[placed], return_inverse=True)
-    if len(zones) < 2:
+    return davies_bouldins(values, labels[:, None])[0]
+
+
+def davies_bouldins(values: Rows, labelings: Int) -> list[float]:
+    """Return the `davies_bouldin` of several partitions, integer (tile, partition), in two passes for all of them."""
+    zones = [_zones_from_0(column) for column in labelings.T]
+    sizes = [int(zone.max(initial=-1)) + 1 for zone in zones]
+    ends = np.cumsum(sizes).tolist()
+    places = [slice(end - size, end) for size, end in zip(sizes, ends, strict=True)]
+    centres = _centres(values, zones, places)
+    squares = np.full((len(values), len(zones)), np.nan)
+    for part, block in _parts(values):
+        for column, (zone, place) in enumerate(zip(zones, places, strict=True)):
+            placed = np.flatnonzero(zone[part] >= 0)
+            difference = block[placed] - centres[place][zone[part][placed]]
+            by_date = np.einsum("ntf,ntf->nt", difference, difference)
+            seen = np.isfinite(by_date)
+            total, dates = np.where(seen, by_date, 0).sum(axis=1) * values.shape[1], seen.sum(axis=1)
+            squares[part, column][placed] = np.divide(total, dates, out=np.full(len(dates), np.nan), where=dates > 0)
+    return [
+        _davies_bouldin(squares[:, column], zone, centres[place])
+        for column, (zone, place) in enumerate(zip(zones, places, strict=True))
+    ]
+
+
+def _davies_bouldin(squares: Float64, zone: Int, centres: Float64) -> float:
+    """Return the index from the squared distance of each tile to its centre, the tiles' zones 0…, and the centres."""
+    if len(centres) < 2:
         return float("nan")
-    centres = _centres(values, placed, zone, len(zones))
-    squares = np.full(len(placed), np.nan)
-    for part in _blocks(values, placed):
-        difference = values[placed[part]] - centres[zone[part]]
-        by_date = np.einsum("ntf,ntf->nt", difference, difference)
-        seen = np.isfinite(by_date)
-        dates = seen.sum(axis=1)
-        total = np.where(seen, by_date, 0).sum(axis=1) * values.shape[1]
-        np.divide(total, dates, out=squares[part], where=dates > 0)
     known = np.isfinite(squares)
-    sizes = np.bincount(zone[known], minlength=len(zones))
-    width = np.bincount(zone[known], weights=np.sqrt(squares[known]), minlength=len(zones)) / np.maximum(sizes, 1)
+    sizes = np.bincount(zone[known], minlength=len(centres))
+    width = np.bincount(zone[known], weights=np.sqrt(squares[known]), minlength=len(centres)) / np.maximum(sizes, 1)
     apart = pairwise(centres, centres, metric="flat")
     np.fill_diagonal(apart, np.nan)
     ratio = np.full(apart.shape, -np.inf)
@@ -228,13 +247,23 @@ def patches(labels: Int) -> npt.NDArray[np.int64]:
     return np.array([label(labels == zone)[1] for zone in range(1, int(labels.max(initial=0)) + 1)], dtype=np.int64)
 
 
-def _centres(values: npt.NDArray[np.floating], placed: Int, zone: Int, k: int) -> Float64:
-    """Return the mean series of each zone over the tiles that count: float64 (zone, time, feature), else NaN."""
+def _zones_from_0(labels: Int) -> npt.NDArray[np.int64]:
+    """Return labels without gaps, 0…K−1, −1 for tiles in no zone."""
+    zone, placed = np.full(len(labels), -1, dtype=np.int64), labels > 0
+    zone[placed] = np.unique(labels[placed], return_inverse=True)[1]
+    return zone
+
+
+def _centres(values: Rows, zones: list[npt.NDArray[np.int64]], places: list[slice]) -> Float64:
+    """Return the mean series of every zone over the tiles that count: float64 (zone, time, feature), NaN where none."""
+    k = places[-1].stop
     sums, dates = np.zeros((k, *values.shape[1:])), np.zeros((k, values.shape[1]))
-    for part in _blocks(values, placed):
-        block = values[placed[part]]
-        seen = np.isfinite(block).all(axis=2)
-        member = np.eye(k)[zone[part]].T
+    for part, block in _parts(values):
+        seen = np.asarray(np.isfinite(block).all(axis=2))
+        member = np.zeros((k, len(block)))
+        for zone, place in zip(zones, places, strict=True):
+            placed = np.flatnonzero(zone[part] >= 0)
+            member[place.start + zone[part][placed], placed] = 1
         dates += member @ seen
         known = np.where(seen[:, :, None], block, 0).reshape(len(block), -1)
         sums += (member @ known).reshape(sums.shape)
@@ -243,6 +272,6 @@ def _centres(values: npt.NDArray[np.floating], placed: Int, zone: Int, k: int) -
     return centres
 
 
-def _blocks(values: npt.NDArray[np.floating], placed: Int) -> Iterator[slice]:
-    """Return slices of the placed tiles of which `BLOCK_BYTES` hold a few copies in float64."""
-    return row_blocks(len(placed), 24 * values[:1].size, BLOCK_BYTES)
+def _parts(values: Rows) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
+    """Yield slices of tiles of which `BLOCK_BYTES` hold a few copies in float64, and their values."""
+    yield from row_parts(values, 24 * values.shape[1] * values.shape[2], BLOCK_BYTES)

@@ -88,6 +88,7 @@ def region_partitions(
     *,
     starts: int = 10,
     rng: int | np.random.Generator = 0,
+    memory: int | None = None,
     track: Track = silent,
 ) -> tuple[RegionPartition, ...]:
     """Partition each region by itself and compare it with its part of the overall partition.
@@ -102,6 +103,8 @@ def region_partitions(
         Starts of K-means for each region.
     rng
         Seed or generator. With a seed, what a region gets does not depend on the other regions beside it.
+    memory
+        Bytes up to which the series of a region is loaded whole, as for `taxoscape.cluster`.
     track
         Told of each region done.
 
@@ -122,7 +125,7 @@ def region_partitions(
     possible keep their number (`taxoscape.zones.matching`). ARI and NMI compare all tiles that are in a zone; they do
     not depend on numbers. A region with one overall zone is in one zone by itself, and its ARI is 1.
 
-    Cost: that of clustering each region's series, one region in memory at a time.
+    Cost: that of clustering each region's series, one region at a time.
     """
     if check_series(series) != check_zones(zones):
         raise InputError("series and zones are of different grids: take zones that were made from these series")
@@ -132,7 +135,7 @@ def region_partitions(
     for placement in track(placements, "each region by itself", len(placements)):
         part = split(series, placement)
         overall = labels.to_numpy()[placement.tiles(check_zones(zones))]
-        found.append(_compare(placement, part, overall, n_zones, clusterer, starts, rng))
+        found.append(_compare(placement, part, overall, n_zones, clusterer, starts, rng, memory))
     return tuple(found)
 
 
@@ -144,12 +147,13 @@ def _compare(
     clusterer: Clusterer,
     starts: int,
     rng: int | np.random.Generator,
+    memory: int | None,
 ) -> RegionPartition:
     present = np.unique(overall[overall > 0]).astype(np.int64)
     own = np.zeros(len(overall), label_dtype(n_zones))
     ari = nmi = float("nan")
     if present.size:
-        own = _matched(overall, _alone(series, present.size, clusterer, starts, rng), present).astype(own.dtype)
+        own = _matched(overall, _alone(series, present.size, clusterer, starts, rng, memory), present).astype(own.dtype)
         score = agreement(own, overall)
         ari, nmi = score["ari"], score["nmi"]
     counts = np.bincount(overall, minlength=n_zones + 1)[1:]
@@ -170,7 +174,12 @@ def _compare(
 
 
 def _alone(
-    series: xr.Dataset, n_clusters: int, clusterer: Clusterer, starts: int, rng: int | np.random.Generator
+    series: xr.Dataset,
+    n_clusters: int,
+    clusterer: Clusterer,
+    starts: int,
+    rng: int | np.random.Generator,
+    memory: int | None,
 ) -> npt.NDArray[np.integer]:
     """Return the labels of a region's own partition, with fewer clusters where its series do not allow as many.
 
@@ -178,11 +187,13 @@ def _alone(
     """
     for n in range(n_clusters, 1, -1):
         try:
-            own = cluster(series, n_clusters=n, starts=starts, rng=rng, clusterer=clusterer)
+            own = cluster(series, n_clusters=n, starts=starts, rng=rng, clusterer=clusterer, memory=memory)
             return np.asarray(own["labels"].to_numpy())
         except InputError:
             continue
-    return np.asarray(cluster(series, n_clusters=1, starts=1, rng=rng, clusterer=clusterer)["labels"].to_numpy())
+    return np.asarray(
+        cluster(series, n_clusters=1, starts=1, rng=rng, clusterer=clusterer, memory=memory)["labels"].to_numpy()
+    )
 
 
 def _matched(

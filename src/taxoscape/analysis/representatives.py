@@ -10,12 +10,16 @@ from taxoscape.analysis.centroids import seen_centroids
 from taxoscape.analysis.distances import ENOUGH_DATES, pairwise
 from taxoscape.contracts import check_series, check_zones
 from taxoscape.zones.metric import in_metric
+from taxoscape.zones.rows import row_parts, rows_of, selected
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import xarray as xr
 
     from taxoscape.grid import Grid
+
+BLOCK_BYTES = 64 * 2**20
+"""Bytes of float64 values that are compared with a centroid at once."""
 
 
 def representatives(series: xr.Dataset, zones: xr.Dataset, *, count: int = 3) -> npt.NDArray[np.int64]:
@@ -40,11 +44,15 @@ def representatives(series: xr.Dataset, zones: xr.Dataset, *, count: int = 3) ->
     labels, counts = zones["labels"].to_numpy(), zones["counts"].to_numpy()
     learned = in_metric(series, zones)
     centroids = seen_centroids(zones) if learned is None else learned[1]
+    rows = rows_of(series) if learned is None else learned[0]
+    bytes_of_row = 8 * rows.shape[1] * rows.shape[2]
     result = np.full((zones.sizes["zone"], count), -1, dtype=np.int64)
     for zone, centroid in enumerate(centroids):
         members = np.flatnonzero(labels == zone + 1)
-        values = series["embedding"].isel(tile=members).to_numpy() if learned is None else learned[0][members]
-        distance = pairwise(values, centroid[None], metric="sumnorm")[:, 0]
+        distance = np.concatenate([
+            pairwise(block, centroid[None], metric="sumnorm")[:, 0]
+            for _, block in row_parts(selected(rows, members), bytes_of_row, BLOCK_BYTES)
+        ] or [np.zeros(0)])  # fmt: skip
         dates = counts[members].sum(axis=1)
         enough = dates >= ENOUGH_DATES * dates.max(initial=0)
         nearest = _apart(members[np.lexsort((distance, ~enough))], grid, count)

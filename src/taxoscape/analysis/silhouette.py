@@ -22,6 +22,9 @@ from taxoscape.progress import Track, silent
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from taxoscape.zones.rows import StoredRows
+
+    Values = npt.NDArray[np.floating] | StoredRows
     Float64 = npt.NDArray[np.float64]
     Int = npt.NDArray[np.int64]
 
@@ -46,7 +49,7 @@ class Estimate:
 
 
 def silhouettes(
-    values: npt.NDArray[np.floating],
+    values: Values,
     labelings: npt.NDArray[np.integer],
     *,
     metric: Metric,
@@ -135,7 +138,7 @@ def _compact(labels: npt.NDArray[np.integer]) -> Int:
 
 
 def _by_zone(
-    values: npt.NDArray[np.floating], members: Int, rows: Int, labels: list[Int], metric: Metric, track: Track
+    values: Values, members: Int, rows: Int, labels: list[Int], metric: Metric, track: Track
 ) -> tuple[Float64, Float64]:
     """Return, per row and zone of every partition, the sum of known distances and the number of unknown ones."""
     symmetric = len(rows) == len(members)

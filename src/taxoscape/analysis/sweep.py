@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from taxoscape.analysis.agreement import agreement
-from taxoscape.analysis.quality import davies_bouldin, join_share, patches
+from taxoscape.analysis.quality import davies_bouldins, join_share, patches
 from taxoscape.analysis.silhouette import silhouettes
 from taxoscape.contracts import check_series
 from taxoscape.errors import InputError
 from taxoscape.progress import Track, silent
 from taxoscape.zones.evidence import Evidence
+from taxoscape.zones.rows import rows_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -101,7 +102,8 @@ def sweep(
     Notes
     -----
     Two passes over the distances from at most `SILHOUETTE_TILES` tiles (all, below twice as many) to all others, and
-    two over the series for each number of zones. Beside the series, memory as `taxoscape.analysis.silhouette` says.
+    two over the series. Beside the series, which is not loaded whole where it is lazy, memory as
+    `taxoscape.analysis.silhouette` says.
     """
     grid = check_series(series)
     for name, given in (("evidence", found.labels), ("truth", truth)):
@@ -109,13 +111,13 @@ def sweep(
             raise InputError(
                 f"the {name} is of {len(given)} tiles, the series has {grid.n_tiles}: they are of another grid"
             )
-    values, labels = series["embedding"].to_numpy(), found.labels
+    values, labels = rows_of(series), found.labels
     seed = int(np.random.default_rng(rng).integers(2**31))  # one sample for both distances
     flat, sumnorm = (
         silhouettes(values, labels, metric="flat", rng=seed, most=SILHOUETTE_TILES, track=track),
         silhouettes(values, labels, metric="sumnorm", rng=seed, most=SILHOUETTE_TILES, track=track),
     )
-    rows = []
+    rows, scatter = [], davies_bouldins(values, labels.astype(np.int64))
     for index, k in enumerate(track(found.ks.tolist(), "measures of the numbers of zones", len(found.ks))):
         column = labels[:, index].astype(np.int64)
         zone_map = grid.to_map(column)
@@ -132,7 +134,7 @@ def sweep(
                 silhouette_flat_ci95=flat[index].half_width,
                 silhouette_sumnorm=sumnorm[index].value,
                 silhouette_sumnorm_ci95=sumnorm[index].half_width,
-                davies_bouldin_flat=davies_bouldin(values, column),
+                davies_bouldin_flat=scatter[index],
                 map_join_share=join_share(zone_map),
                 map_patches=int(patches(zone_map).sum()),
                 nmi=agree.get("nmi", float("nan")),

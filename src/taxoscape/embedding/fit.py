@@ -45,7 +45,7 @@ class CollapseWarning(UserWarning):
 
 
 def train_encoder(
-    cube: xr.DataArray,
+    cube: xr.DataArray | TileReader,
     *,
     tile_size: int = 100,
     settings: EncoderSettings | None = None,
@@ -59,7 +59,7 @@ def train_encoder(
     Parameters
     ----------
     cube
-        Cube (time, band, y, x) with the coordinate ``valid``.
+        Cube (time, band, y, x) with the coordinate ``valid``, or a reader of its tiles.
     tile_size
         Edge of a tile in pixels.
     settings
@@ -93,12 +93,13 @@ def train_encoder(
 
     Notes
     -----
-    Memory: the cube, where it is below 2 GiB, else windows of it; and a batch of tiles with its maps. Source: METHOD
-    steps 1 and 2; the default network and loss differ from the paper's, ``config.PRESETS["paper"]`` has those.
+    Memory: the cube, where it is below 2 GiB (give a `TileReader` for another bound), else windows of it; and a batch
+    of tiles with its maps. Source: METHOD steps 1 and 2; the default network and loss differ from the paper's,
+    ``config.PRESETS["paper"]`` has those.
     """
     settings = settings or EncoderSettings()
     seed = seed_of(rng)
-    reader = TileReader(cube, tile_size)
+    reader = as_reader(cube, tile_size)
     if settings.encoder in TRAINING_FREE:
         made = fit_features(
             reader, tile_size=tile_size, settings=settings, rng=seed, min_valid=min_valid, device=device

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial import KDTree
 
-from taxoscape.analysis.components import principal_components, scores_of, tile_slices
+from taxoscape.analysis.components import principal_components, scores_of, tile_blocks
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -130,10 +130,11 @@ def coloured_like(series: xr.Dataset, known: SeriesColours) -> SeriesColours:
     SeriesColours
         The tiles' own ``rgb`` and ``seen``; the rest is that of ``known``.
     """
-    embedding = series["embedding"]
-    blocks = [embedding.isel(tile=part).to_numpy() for part in tile_slices(embedding)]
-    seen = np.concatenate([np.isfinite(block).all(axis=2).any(axis=1) for block in blocks])
-    scores = np.concatenate([scores_of(block, known.date_means, known.components) for block in blocks])
+    found = [
+        (np.asarray(np.isfinite(block).all(axis=2)).any(axis=1), scores_of(block, known.date_means, known.components))
+        for block in tile_blocks(series["embedding"])
+    ]
+    seen, scores = (np.concatenate(column) for column in zip(*found, strict=True))
     rgb = np.where(seen[:, None], _stretched(scores, known.ranges), np.array(UNSEEN, dtype=np.uint8))
     return replace(known, rgb=rgb, seen=seen)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from taxoscape.config import TRAINING_FREE, Settings, resolve
 from taxoscape.grid import Grid
+from taxoscape.run.budget import BLOCKS_BYTES, LIBRARIES_BYTES, budget_of
 from taxoscape.run.cost import (
     NetworkCost,
     announcement,
@@ -22,8 +23,9 @@ from taxoscape.run.regions import Plans, plan_all
 from taxoscape.run.request import Request
 from taxoscape.zones.metric import LEAST_AXES
 
-LIBRARIES_BYTES = 600 * 2**20
-"""Memory that Python and the libraries take."""
+SAMPLES = ((2_000, 32), (4_096, 16), (5_000, 16))
+"""Series that are held whatever the memory, and bytes a value: for the axes of the metric, the colours, and the
+stability."""
 
 
 def describe_plan(request: Request) -> str:
@@ -58,7 +60,10 @@ def describe_plan(request: Request) -> str:
         f"time      about {duration(sum(seconds.values()))} on this machine: "
         + ", ".join(f"{name} {duration(value)}" for name, value in seconds.items())
     ]
-    lines += [f"memory    about {_size(memory)}", f"disk      about {_size(disk)} in the run folder"]
+    lines += [
+        f"memory    about {_size(memory)}{_beside(memory, settings.run.memory)}",
+        f"disk      about {_size(disk)} in the run folder",
+    ]
     notes = (announcement(settings, cost), overlap_advice(settings))
     return "\n".join([*lines, *(f"note      {told}" for told in notes if told)])
 
@@ -96,18 +101,36 @@ def _tilenet_seconds(settings: Settings, n_tiles: int, n_times: int, n_bands: in
 
 
 def _bytes(plans: Plans, grid: Grid, settings: Settings) -> tuple[int, int]:
-    """Return bytes of memory and of disk, rounded up."""
-    from taxoscape.embedding.tiles import MEMORY
+    """Return bytes of memory and of disk, rounded up.
+
+    Memory: the most of what training, encoding and what is done with the series take, with what is loaded whole.
+    """
+    from taxoscape.embedding.tiles import CACHE
 
     times, bands = len(plans.first.dates), len(plans.first.bands)
     cube = times * plans.n_pixels * (bands * np.dtype(plans.first.dtype).itemsize + 1)
-    series = grid.n_tiles * times * vector_length(settings, bands) * 4
+    columns = times * vector_length(settings, bands)
+    series = grid.n_tiles * columns * 4
+    budget = budget_of(settings)
+    held_cube = cube if cube <= budget.cube else CACHE
+    held_series = series if series <= budget.series else 0
     batch = settings.encoder.batch_size * 3 * bands * grid.tile_size**2 * 4 * 60
-    memory = LIBRARIES_BYTES + (cube if cube <= MEMORY else MEMORY // 4) + batch + 4 * series
+    samples = max(min(rows, grid.n_tiles) * columns * width for rows, width in SAMPLES)
+    parts = held_cube + batch, held_series + min(BLOCKS_BYTES, 6 * series) + samples
     used = as_used(settings).encoder
     refines = settings.refine.refine and used.encoder not in TRAINING_FREE
     rounds = settings.refine.after(used).rounds if refines else 0
-    return memory, cube + series * (1 + rounds)
+    clustering = held_cube + held_series + samples if refines else 0  # between rounds the cube is still there
+    return LIBRARIES_BYTES + max(*parts, clustering), cube + series * (1 + rounds)
+
+
+def _beside(memory: int, given: int | None) -> str:
+    """Return how the memory that is needed stands to what is given, in words."""
+    if given is None:
+        return ""
+    if memory <= given:
+        return f" of {_size(given)}"
+    return f", more than the {_size(given)} given: a smaller batch (encoder.batch_size) or fewer dates take less"
 
 
 def _size(count: int) -> str:

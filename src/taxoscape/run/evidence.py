@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from taxoscape.run.budget import budget_of
 from taxoscape.run.outcome import Context, Outcome
 from taxoscape.run.store import read_dataset, read_series, write_dataset
 from taxoscape.zones.clustering import evidence
@@ -32,6 +33,7 @@ def weigh_numbers(context: Context) -> Outcome:
         most=settings.analysis.most_zones,
         clusterer=settings.zones.clusterer,
         rng=settings.run.seed,
+        memory=budget_of(settings).series,
         track=context.track,
     )
     write_dataset(context.folder / NAME, _dataset(found))

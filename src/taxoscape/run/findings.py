@@ -28,6 +28,7 @@ from taxoscape.analysis.representatives import representatives
 from taxoscape.analysis.sweep import sweep
 from taxoscape.files import write_text
 from taxoscape.run.baselines import read_baselines
+from taxoscape.run.budget import budget_of
 from taxoscape.run.evidence import read_evidence
 from taxoscape.run.names import update_names
 from taxoscape.run.outcome import Context, Outcome
@@ -141,7 +142,13 @@ def _regions(work: _Analysis) -> None:
         return
     starts = work.context.settings.zones.starts
     made = region_partitions(
-        reading.series, reading.zones, reading.placements, starts=starts, rng=work.seed, track=work.track
+        reading.series,
+        reading.zones,
+        reading.placements,
+        starts=starts,
+        rng=work.seed,
+        memory=budget_of(work.context.settings).series,
+        track=work.track,
     )
     work.found["regions"] = [region.to_dict() for region in made]
     own = np.zeros(reading.grid.n_tiles, np.int64)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from taxoscape.errors import InputError
+from taxoscape.memory import bytes_of
 
-Kind = Literal["integer", "number", "text", "list", "switch", "zones", "pairs"]
+Kind = Literal["integer", "number", "text", "list", "switch", "zones", "pairs", "size"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +177,13 @@ OPTIONS: tuple[Option, ...] = (
         metavar="R,G,B",
         help="Bands for pictures. [default: by name, else the first]",
     ),
+    Option(
+        flag="--memory",
+        setting="run.memory",
+        kind="size",
+        metavar="SIZE",
+        help="Memory to take, such as 4G: what does not fit is read in blocks. [default: half of what is free]",
+    ),
     Option(flag="--threads", setting="run.threads", kind="integer", metavar="N", help="Threads. [default: all cores]"),
     Option(
         flag="--device",
@@ -203,7 +211,7 @@ MATCH = Option(
 _APPLIED = (
     "cube.bands", "cube.dates", "cube.nodata", "cube.start", "cube.end", "grid.partial", "grid.min_valid",
     "analysis.layers", "analysis.truth", "analysis.min_share", "publish.rgb", "run.threads", "run.device",
-    "run.precision",
+    "run.precision", "run.memory",
 )  # fmt: skip
 LEVELS = Option(
     flag="--levels/--no-levels",
@@ -287,6 +295,8 @@ def _read(option: Option, value: Any) -> Any:
         if twice:
             raise InputError(f"two of {option.flag} are called '{twice[0]}': give each a name of its own")
         return {name.strip(): path.strip() for name, path in pairs}
+    if option.kind == "size":
+        return bytes_of(value)
     if option.kind == "zones":
         return int(value) if value.lstrip("+-").isdigit() else value
     return value

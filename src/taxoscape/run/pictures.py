@@ -118,7 +118,7 @@ def strip_images(
     datetime64 (time,).
     """
     which = choose_dates(cube.sizes["time"])
-    reader = TileReader(cube, grid.tile_size)
+    reader = TileReader(cube, grid.tile_size, memory=0)  # a few tiles alone
     flat = tiles.ravel()
     corners = np.repeat(grid.corners[np.maximum(flat, 0)], len(which), axis=0)
     table = np.column_stack([corners, np.tile(which, len(flat))]).astype(np.int32)

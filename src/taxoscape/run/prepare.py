@@ -68,6 +68,7 @@ def prepare(
     with folder.locked():
         if folder.exists and not overwrite:
             _refuse_other_run(folder, request, settings, plans, track)
+            _take_memory(folder, settings)
             return folder
         _refuse_foreign(folder)
         _clear(folder)
@@ -147,6 +148,7 @@ def _refuse_other_run(folder: RunFolder, request: Request, settings: Settings, p
         device=old.run.device if settings.run.device == "auto" else settings.run.device,
         precision=old.run.precision if settings.run.precision == "auto" else settings.run.precision,
         batch_tiles=settings.run.batch_tiles or old.run.batch_tiles,
+        memory=old.run.memory,  # changes no result
     ))  # fmt: skip
     found = differences(old, asked)
     if settings.zones.of and folder.read_document().get("taken") != state_of(RunFolder(settings.zones.of)):
@@ -172,6 +174,14 @@ def _refuse_other_run(folder: RunFolder, request: Request, settings: Settings, p
             f"{folder.path} holds a run with other settings or inputs ({shown}): give another --out, the same "
             "settings, --overwrite to start anew, or give the option to its stage (taxoscape cluster RUN --zones K)"
         )
+
+
+def _take_memory(folder: RunFolder, settings: Settings) -> None:
+    """Have a run go on with the memory that is given now; as before where none is."""
+    document = folder.read_document()
+    if settings.run.memory not in (None, document.get("run", {}).get("memory")):
+        document.setdefault("run", {})["memory"] = settings.run.memory
+        folder.write_document(document)
 
 
 def _fingerprint(paths: Sequence[str], track: Track) -> dict[str, str]:

@@ -28,11 +28,13 @@ from taxoscape.cube.labels import read_labels_on_grid
 from taxoscape.cube.layers import Layer, parse_layer, read_layer
 from taxoscape.errors import InputError
 from taxoscape.grid import Grid
+from taxoscape.run.budget import budget_of
 from taxoscape.run.folder import RunFolder
 from taxoscape.run.results import is_refined, last_result, open_regions
 from taxoscape.run.store import read_dataset, read_series
 from taxoscape.run.tree import read_tree
 from taxoscape.zones.confidence import confidence
+from taxoscape.zones.rows import held
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +62,8 @@ class Reading:
 
     def __init__(self, folder: RunFolder, settings: Settings) -> None:
         self.folder, self.settings = folder, settings
-        self.series, self.zones = last_result(folder)
+        series, self.zones = last_result(folder)
+        self.series = held(series, budget_of(settings).series)  # read once, not by every part of the analysis
         self.grid: Grid = grid_of(self.zones)
 
     @property

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from taxoscape.contracts import grid_of
+from taxoscape.run.budget import budget_of
 from taxoscape.run.outcome import Context, Outcome
 from taxoscape.run.results import open_cube, open_encoder
 from taxoscape.run.store import read_dataset, read_series, write_dataset
@@ -37,7 +38,8 @@ def refine(context: Context) -> Outcome:
     if reason:
         return Outcome(outputs=(), summary=f"left out: {reason}", notes={"left_out": reason})
     cube, settled = open_cube(folder), settings.refine.after(refinement_settings(first, None, settings.refine))
-    reader = TileReader(cube, first.tile_size)
+    budget = budget_of(settings)
+    reader = TileReader(cube, first.tile_size, memory=budget.cube)
     found = in_rounds(
         zones,
         lambda number, stands: _series_of_round(context, number, first, stands, reader, cube),
@@ -45,6 +47,7 @@ def refine(context: Context) -> Outcome:
         accept=settled.accept,
         starts=settings.zones.starts,
         rng=settings.run.seed,
+        memory=budget.series,
         track=context.track,
     )
     notes = _notes(found, zones)

@@ -77,11 +77,11 @@ STAGES: tuple[Stage, ...] = (
         also=("run.seed", "zones.clusterer"),
         outputs=("evidence.zarr",),
         with_stage="analyse",
-        version=3,
+        version=4,
     ),
     Stage(
         name="cluster", needs=("encode",), own=("zones",), also=("run.seed",),
-        outputs=("partition_geographic.zarr", "taken.zarr"), version=4,
+        outputs=("partition_geographic.zarr", "taken.zarr"), version=5,
     ),
     Stage(
         name="refine",
@@ -102,7 +102,7 @@ STAGES: tuple[Stage, ...] = (
         also=("run.seed", "grid", "zones.starts"),
         outputs=("baselines.zarr",),
         with_stage="analyse",
-        version=3,
+        version=4,
     ),
     Stage(
         name="analyse",

@@ -22,6 +22,7 @@ from taxoscape.errors import InputError
 from taxoscape.grid import Grid, Lattice
 from taxoscape.run.baselines import make_baselines
 from taxoscape.run.blocks import Measuring, measure_there
+from taxoscape.run.budget import budget_of
 from taxoscape.run.evidence import read_evidence, weigh_numbers
 from taxoscape.run.findings import analyse
 from taxoscape.run.folder import describe
@@ -89,7 +90,7 @@ def train(context: Context) -> Outcome:
         return _take_encoder(Path(settings.encoder.encoder), cube, settings, target)
     if settings.encoder.encoder in TRAINING_FREE:
         return _make_encoder(cube, settings, target)
-    reader = TileReader(cube, settings.grid.tile_size)
+    reader = TileReader(cube, settings.grid.tile_size, memory=budget_of(settings).cube)
     triplets = draw(reader, settings.encoder, seed=seed, min_valid=settings.grid.min_valid)
     state = train_to_end(
         lambda state: train_steps(
@@ -122,9 +123,10 @@ def train(context: Context) -> Outcome:
 def _make_encoder(cube: xr.DataArray, settings: Settings, target: Path) -> Outcome:
     """Put an encoder that needs no training in the place of f^g."""
     from taxoscape.embedding.fit import train_encoder
+    from taxoscape.embedding.tiles import TileReader
 
     encoder = train_encoder(
-        cube,
+        TileReader(cube, settings.grid.tile_size, memory=budget_of(settings).cube),
         tile_size=settings.grid.tile_size,
         settings=settings.encoder,
         rng=settings.run.seed,
@@ -155,7 +157,7 @@ def encode(context: Context) -> Outcome:
     told = advice(encoder.recipe.network, tile_size=grid.tile_size, stride=grid.stride)
     if told:
         warnings.warn(told, stacklevel=2)
-    reader = TileReader(cube, encoder.tile_size)
+    reader = TileReader(cube, encoder.tile_size, memory=budget_of(settings).cube)
     file = context.folder / "encoder_geographic.safetensors"
     encode_to_end(context, reader, cube, encoder, grid, file=file, path=context.work / name)
     move(context.work / name, context.folder / name)
@@ -168,10 +170,10 @@ def measure_tiles(context: Context) -> Outcome:
     """Take the mean and the deviation of each band in every tile on every date."""
     folder, name = context.folder, "statistics.zarr"
     grid = grid_of(read_series(folder / "series_geographic.zarr"))
-    min_valid = context.settings.grid.min_valid
+    min_valid, memory = context.settings.grid.min_valid, budget_of(context.settings).cube
     about = Measuring(place=context.place, grid=grid.to_json(), min_valid=min_valid)
     found = tile_statistics(
-        open_cube(folder), grid, min_valid=min_valid, track=context.track, execute=context.execute,
+        open_cube(folder), grid, min_valid=min_valid, memory=memory, track=context.track, execute=context.execute,
         there=partial(measure_there, about),
     )  # fmt: skip
     write_dataset(folder / name, found)
@@ -189,6 +191,7 @@ def cluster_geographic(context: Context) -> Outcome:
         starts=settings.zones.starts,
         rng=settings.run.seed,
         clusterer=settings.zones.clusterer,
+        memory=budget_of(settings).series,
         track=context.track,
     )
     write_dataset(context.folder / name, zones)
@@ -257,7 +260,7 @@ def _take_encoder(path: Path, cube: xr.DataArray, settings: Settings, target: Pa
 
     encoder = load_encoder(path, device=settings.run.device)
     check_encoder(encoder, path, tuple(str(band) for band in cube["band"].to_numpy()), settings.grid.tile_size)
-    reader = TileReader(cube, encoder.tile_size)
+    reader = TileReader(cube, encoder.tile_size, memory=budget_of(settings).cube)
     _warn_of_scale(encoder, reader, path, settings)
     if not settings.zones.of:
         encoder = judge(encoder, reader, seed=settings.run.seed, min_valid=settings.grid.min_valid)

@@ -26,9 +26,10 @@ from taxoscape.errors import InputError
 from taxoscape.progress import Track, silent
 from taxoscape.zones.levels import level_shifts
 from taxoscape.zones.metric import Metric, metric_centroids, metric_of
-from taxoscape.zones.missing import counted, flat_distances, means_of_dates, row_blocks, truly_seen
+from taxoscape.zones.missing import counted, flat_distances, means_of_dates, truly_seen
 from taxoscape.zones.nearest import squared_distances
 from taxoscape.zones.numbering import label_dtype
+from taxoscape.zones.rows import row_blocks
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from taxoscape.zones.missing import row_blocks, two_way_fill
+from taxoscape.zones.missing import two_way_fill
+from taxoscape.zones.rows import row_blocks, row_parts
 from taxoscape.zones.starts import principal_directions
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from taxoscape.zones.rows import Rows
 
     Float32 = npt.NDArray[np.float32]
     Float64 = npt.NDArray[np.float64]
@@ -48,7 +51,7 @@ class Axes:
     """Variance of a value about the axes."""
 
 
-def fit_axes(values: Float32, counts: Bool, count: int, *, rng: np.random.Generator) -> Axes:
+def fit_axes(values: Rows, counts: Bool, count: int, *, rng: np.random.Generator) -> Axes:
     """Find the first principal axes of series.
 
     Parameters
@@ -115,9 +118,7 @@ def _settled(values: Float32, counts: Bool, loadings: Float64, noise: float, lea
     )  # fmt: skip
 
 
-def mapped(
-    values: npt.NDArray[np.floating], counts: Bool, *, origin: Float64, axes: Float64, ridge: Float64
-) -> Float64:
+def mapped(values: Rows, counts: Bool, *, origin: Float64, axes: Float64, ridge: Float64) -> Float64:
     """Return what a linear map of whole series is expected to give, of series with missing dates.
 
     Parameters
@@ -144,9 +145,9 @@ def mapped(
     gram = np.einsum("tfa,tfb->tab", by_date, by_date)
     lost = np.einsum("tfa,tfb->tab", axes.reshape(times, features, components), by_date)
     result = np.empty((rows, components))
-    for part in row_blocks(rows, 8 * (2 * len(origin) + 4 * components**2), BLOCK_BYTES):
+    for part, block in row_parts(values, 8 * (2 * len(origin) + 4 * components**2), BLOCK_BYTES):
         seen = counts[part]
-        apart = np.where(seen[:, :, None], values[part] - origin.reshape(times, features), 0).reshape(len(seen), -1)
+        apart = np.where(seen[:, :, None], block - origin.reshape(times, features), 0).reshape(len(seen), -1)
         result[part] = apart @ axes
         gaps = np.flatnonzero(~seen.all(axis=1))
         known = seen[gaps].astype(np.float64)

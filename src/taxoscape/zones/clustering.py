@@ -6,6 +6,7 @@ no date is in zone 0 under both.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,18 +15,29 @@ from taxoscape.areas import cell_areas_km2
 from taxoscape.contracts import check_series, tile_coordinates
 from taxoscape.errors import InputError
 from taxoscape.progress import Track, silent
-from taxoscape.zones.evidence import MOST_ZONES, Evidence, distinct_rows, evidence_of
+from taxoscape.zones.evidence import MOST_ZONES, Evidence, distinct_rows, evidence_of, evidence_of_rows
 from taxoscape.zones.kmeans import kmeans_partition
+from taxoscape.zones.lloyd import Source
 from taxoscape.zones.metric import Metric, independent_share, learned_partition, neighbour_metric, neighbours
-from taxoscape.zones.missing import counted, flat_distances, seen_rows, truly_seen, whole_rows
+from taxoscape.zones.missing import (
+    counted,
+    counted_means,
+    fill_from_means,
+    flat_distances,
+    means_of_dates,
+    seen_rows,
+    truly_seen,
+)
 from taxoscape.zones.nearest import squared_distances
 from taxoscape.zones.numbering import label_dtype, number_by_size
+from taxoscape.zones.rows import held, row_parts, rows_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import xarray as xr
 
     from taxoscape.grid import Grid
+    from taxoscape.zones.rows import Rows
 
     Int = npt.NDArray[np.int64]
     Float32 = npt.NDArray[np.float32]
@@ -37,6 +49,8 @@ DISTANCES = {
     "learned": "Euclidean after metric_axes, as the dates counted let expect; unit: about one deviation within zones",
 }
 """What `distances` of a partition are, by clusterer."""
+FEW_BYTES = 8 * 2**20
+"""Bytes of float64 values that are looked at at once where the first few rows are enough as a rule."""
 
 
 def cluster(
@@ -47,6 +61,7 @@ def cluster(
     rng: int | np.random.Generator = 0,
     clusterer: Clusterer = "learned",
     first_labels: npt.NDArray[np.integer] | None = None,
+    memory: int | None = None,
     track: Track = silent,
 ) -> xr.Dataset:
     """Partition the tiles of a region into zones.
@@ -70,6 +85,9 @@ def cluster(
     first_labels
         A partition (tile,) with labels 1…K (0: none) to use as one further start, such as the one before refinement;
         in place of that of the evidence.
+    memory
+        Bytes up to which a lazy series is loaded whole; a larger one is read block by block, as often as it takes, with
+        the same result. None: half of what is free. One that is in memory is used as it is.
     track
         Told of each start done.
 
@@ -92,9 +110,11 @@ def cluster(
 
     Notes
     -----
-    Memory of ``kmeans``: beside the series twice its size (scikit-learn's K-means copies its rows, and once more for a
-    moment), three times with missing dates or with tiles that count on none; of ``learned``, the largest zone's series,
-    and with missing dates the series once more. With one thread count and one seed the result is the same bit for bit.
+    Memory beside the series: of ``kmeans`` a sample of at most 256 MiB of it, twice, and 12 bytes a tile and start; of
+    ``learned`` some 200 bytes a tile and a sample of 2 000 series in float64 a few times; of both a few blocks of
+    64 MB, and of a series in memory in which tiles count on no date a copy without these. With one thread count and one
+    seed the result is the same bit for bit, in memory or not. A lazy series is read four to five times by ``learned``;
+    by ``kmeans`` in each of Lloyd's iterations, but for blocks that have come to rest.
     ``inertia_mean`` of ``kmeans`` scales the distance of a tile with missing dates up to all dates, ``T/|S|``, while
     K-means minimises the sum over what was seen. ``learned`` finds its axes in what was seen, and places a tile on them
     where its dates let expect it.
@@ -102,23 +122,23 @@ def cluster(
     grid = check_series(series)
     _check_clusterer(clusterer)
     _check_arguments(n_clusters, starts, first_labels, grid)
+    series = held(series, memory)
     counts = counted(series)
     if n_clusters == "auto":
-        n_clusters = evidence(series, clusterer=clusterer, rng=rng, track=track)
+        n_clusters = evidence(series, clusterer=clusterer, rng=rng, memory=memory, track=track)
     found = n_clusters if isinstance(n_clusters, Evidence) else None
     k = n_clusters.chosen if isinstance(n_clusters, Evidence) else int(n_clusters)
-    matrix, members = whole_rows(series["embedding"].to_numpy(), counts)
-    _refuse_too_many(k, matrix)
+    values, seen, members = seen_rows(rows_of(series), counts)
+    _refuse_too_many(k, values, seen)
     if first_labels is None and found is not None:
         first_labels = found.chosen_labels
     first = None if first_labels is None else np.asarray(first_labels)[members].astype(np.int64) - 1
     generator, metric = np.random.default_rng(rng), None
     if clusterer == "kmeans":
-        best = kmeans_partition(matrix, counts[members], k, starts=starts, rng=generator, first=first, track=track)
+        best = kmeans_partition(values, seen, k, starts=starts, rng=generator, first=first, track=track)
     else:
         pairs = neighbours(grid, members)
-        values, seen, _ = seen_rows(series["embedding"].to_numpy(), counts)
-        best, metric = learned_partition(
+        best, metric, placed = learned_partition(
             values, seen, pairs, k,
             starts=starts, rng=generator, first=first, independent=independent_share(grid), track=track,
         )  # fmt: skip
@@ -128,11 +148,11 @@ def cluster(
     centres = best.centres[order]
     if metric is None:
         centroids = centres.reshape(k, counts.shape[1], -1)
-        distances = flat_distances(series["embedding"].to_numpy(), counts, centroids)
+        distances = flat_distances(rows_of(series), counts, centroids)
     else:
-        centroids = _counted_means(matrix.reshape(values.shape), seen, labels - 1, k)
+        centroids = counted_means(values, seen, labels.astype(np.int64) - 1, k)
         distances = np.full((grid.n_tiles, k), np.nan, dtype=np.float32)
-        distances[members] = np.sqrt(squared_distances(metric.apply(values, seen), centres))
+        distances[members] = np.sqrt(squared_distances(placed, centres))
     zones = _zones_dataset(series, grid, full, centroids, truly_seen(series, counts), distances, clusterer=clusterer)
     if metric is not None:
         zones = _with_metric(zones, metric, centres)
@@ -145,6 +165,7 @@ def evidence(
     most: int = MOST_ZONES,
     clusterer: Clusterer = "learned",
     rng: int | np.random.Generator = 0,
+    memory: int | None = None,
     track: Track = silent,
 ) -> Evidence:
     """Partition the tiles into 2…``most`` zones, measure how stable each number is, and choose one.
@@ -160,6 +181,8 @@ def evidence(
         tiles give (`taxoscape.zones.metric.neighbour_metric`), which does not depend on them.
     rng
         Seed or generator of the sample, the bootstrap samples and the starts.
+    memory
+        As for `cluster`.
     track
         Told of each number of zones done.
 
@@ -178,33 +201,26 @@ def evidence(
     (`taxoscape.zones.missing.two_way_fill`), and are not settled: labels and error of a k can differ a little from
     those of the zones with as many.
 
-    Memory of ``kmeans``: beside the series twice its size, three times with missing dates or with tiles that count on
-    none, and a few matrices of 2 000 tiles in float64; of ``learned`` less. Time of ``kmeans`` on one core, 2…15 zones:
-    5 s for 1 600 tiles, 8 dates and 64 features, about 15 s for 11 881 tiles, 3 dates and 512 features. With one thread
-    count and one seed the result is the same bit for bit.
+    Memory beside the series: a few matrices of 2 000 tiles in float64, some 300 bytes a tile, and blocks of 64 MB. Time
+    of ``kmeans`` on one core, 2…15 zones: 5 s for 1 600 tiles, 8 dates and 64 features, about 15 s for 11 881 tiles,
+    3 dates and 512 features. With one thread count and one seed the result is the same bit for bit, in memory or not.
     """
     grid = check_series(series)
     _check_clusterer(clusterer)
     if isinstance(most, bool) or not isinstance(most, int | np.integer) or most < 2:
         raise InputError(f"the sweep over the number of zones goes from 2 to a whole number above, not {most!r} (most)")
-    values, seen, members = seen_rows(series["embedding"].to_numpy(), counted(series))
+    series = held(series, memory)
+    values, seen, members = seen_rows(rows_of(series), counted(series))
     if clusterer == "learned":
         pairs, generator = neighbours(grid, members), np.random.default_rng(rng)
         matrix = neighbour_metric(values, seen, pairs, k=int(most), rng=generator).apply(values, seen)
+        found = evidence_of(matrix, most=int(most), rng=rng, track=track)
     else:
-        matrix, _ = whole_rows(values, seen)
-    return evidence_of(matrix, most=int(most), rng=rng, track=track).for_tiles(members, grid.n_tiles)
-
-
-def _counted_means(values: Float32, counts: Bool, labels: Int, k: int) -> Float32:
-    """Return the mean series of each zone over the tiles that count, and over filled values where none counts."""
-    means = np.empty((k, *values.shape[1:]), dtype=np.float32)
-    for zone in range(k):
-        own, seen = values[labels == zone], counts[labels == zone][:, :, None]
-        dates = seen.sum(axis=0)
-        counted_sum = np.where(seen, own, 0).sum(axis=0, dtype=np.float64)
-        means[zone] = np.where(dates > 0, counted_sum / np.maximum(dates, 1), own.mean(axis=0, dtype=np.float64))
-    return means
+        different = distinct_rows(_rows_one_by_one(values, seen), int(most))
+        means = means_of_dates(values, seen)
+        source = Source(values, seen, middle=means, fill=means)
+        found = evidence_of_rows(source, different, most=int(most), rng=rng, track=track)
+    return found.for_tiles(members, grid.n_tiles)
 
 
 def _zones_dataset(
@@ -284,13 +300,25 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def _refuse_too_many(k: int, matrix: Float32) -> None:
-    """Refuse more clusters than rows, or than different rows, of a finite matrix."""
-    if len(matrix) < k:
-        raise InputError(f"{k} zones were asked for, but only {len(matrix)} tiles count on any date: lower --zones")
-    different = distinct_rows(matrix, k)
+def _refuse_too_many(k: int, values: Rows, seen: Bool) -> None:
+    """Refuse more clusters than rows, or than different rows, their gaps filled."""
+    if len(values) < k:
+        raise InputError(f"{k} zones were asked for, but only {len(values)} tiles count on any date: lower --zones")
+    different = distinct_rows(_rows_one_by_one(values, seen), k)
     if different < k:
         raise InputError(
             f"{k} zones were asked for, but the tiles have only {different} different series: lower --zones, or look "
             "whether the scenes are constant, or the tiles seen on too few dates to tell them apart"
         )
+
+
+def _rows_one_by_one(values: Rows, seen: Bool) -> Iterator[Float32]:
+    """Yield rows without gaps, as far as they are asked for: at first those that have none, then all, filled."""
+    gaps: Bool = np.asarray(~seen.all(axis=1), dtype=np.bool_)
+    bytes_of_row = 8 * values.shape[1] * values.shape[2]
+    for part, block in row_parts(values, bytes_of_row, FEW_BYTES):
+        yield from block[~gaps[part]]
+    if gaps.any():
+        means = means_of_dates(values, seen)
+        for part, block in row_parts(values, bytes_of_row, FEW_BYTES):
+            yield from fill_from_means(block[gaps[part]], seen[part][gaps[part]], means).astype(np.float32)

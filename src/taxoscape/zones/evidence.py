@@ -24,16 +24,17 @@ the series (all tiles), see `taxoscape.zones.starts`.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from taxoscape.progress import Track, silent
+from taxoscape.zones.lloyd import Source, lloyd, means_of
 from taxoscape.zones.nearest import nearest
 from taxoscape.zones.numbering import label_dtype, number_by_size
-from taxoscape.zones.starts import AXES, STARTS, best_of_starts, principal_axes
+from taxoscape.zones.starts import AXES, STARTS, Partition, axes_of, best_of_starts, principal_axes
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -94,40 +95,109 @@ def evidence_of(
 
     As `evidence`, for series that are flat and without gaps already.
     """
-    generator = np.random.default_rng(rng)
     most = min(most, distinct_rows(matrix, most))
-    dtype = label_dtype(most)
     if most < 2:
-        return Evidence(
-            ks=np.ones(1, dtype=np.int64), inertia_mean=np.zeros(1), stability=np.full(1, np.nan),
-            stability_error=np.full(1, np.nan), strength=np.full(1, np.nan),
-            labels=np.ones((len(matrix), 1), dtype=dtype), chosen=1, reason="1 zone: all tiles are alike.",
-        )  # fmt: skip
-    sample = np.sort(generator.permutation(len(matrix))[:SAMPLE_TILES])
+        return _all_alike(len(matrix), most)
+    generator = np.random.default_rng(rng)
+    sample = _sample(len(matrix), generator)
     rotated, first_axes = principal_axes(matrix, sample)
-    resamples = [generator.integers(0, len(sample), len(sample)) for _ in range(BOOTSTRAPS)]
-    different = [distinct_rows((matrix[row] for row in sample[resample]), most) for resample in resamples]
+
+    def partitions(ks: Int, seeds: Int) -> Iterator[Partition]:
+        yield from (best_of_starts(matrix, first_axes, int(k), own) for k, own in zip(ks, seeds, strict=True))
+
+    return _swept(matrix[sample], rotated, partitions, most, generator, track)
+
+
+def evidence_of_rows(
+    source: Source,
+    different: int,
+    *,
+    most: int = MOST_ZONES,
+    rng: int | np.random.Generator = 0,
+    track: Track = silent,
+) -> Evidence:
+    """Return the evidence for the number of clusters of series that are read block by block.
+
+    As `evidence_of`; the partitions of all numbers are carried on over all columns at once
+    (`taxoscape.zones.lloyd`).
+
+    Parameters
+    ----------
+    source
+        The rows, their gaps filled.
+    different
+        How many of them are different, counted up to ``most``.
+    most, rng, track
+        As `evidence_of`.
+
+    Notes
+    -----
+    Two passes over the rows before those of Lloyd's iterations. Memory: the sample of tiles in float64, twice, and 32
+    axes, 14 labels and twice as many bounds a row.
+    """
+    n, most = len(source.values), min(most, different)
+    if most < 2:
+        return _all_alike(n, most)
+    generator = np.random.default_rng(rng)
+    sample = _sample(n, generator)
+    some = source.made(source.values[sample], source.seen[sample])
+    rotated, centre, directions = axes_of(some)
+    first_axes = np.empty((n, directions.shape[1]), dtype=np.float32)
+    for part, rows, _ in source.blocks(source.parts):
+        first_axes[part] = (rows - centre) @ directions
+
+    def partitions(ks: Int, seeds: Int) -> Iterator[Partition]:
+        begun = [best_of_starts(first_axes, first_axes, int(k), own) for k, own in zip(ks, seeds, strict=True)]
+        means = means_of(source, [start.labels for start in begun], ks.tolist())
+        yield from lloyd(source, means, track=track).partitions
+
+    return _swept(some, rotated, partitions, most, generator, track)
+
+
+def _sample(n: int, rng: np.random.Generator) -> Int:
+    return np.sort(rng.permutation(n)[:SAMPLE_TILES])
+
+
+def _all_alike(n: int, most: int) -> Evidence:
+    return Evidence(
+        ks=np.ones(1, dtype=np.int64), inertia_mean=np.zeros(1), stability=np.full(1, np.nan),
+        stability_error=np.full(1, np.nan), strength=np.full(1, np.nan),
+        labels=np.ones((n, 1), dtype=label_dtype(most)), chosen=1, reason="1 zone: all tiles are alike.",
+    )  # fmt: skip
+
+
+def _swept(
+    some: Float32,
+    rotated: Float32,
+    partitions: Callable[[Int, Int], Iterator[Partition]],
+    most: int,
+    rng: np.random.Generator,
+    track: Track,
+) -> Evidence:
+    """Return the evidence from a sample of rows, the same on its axes, and what partitions all rows."""
+    resamples = [rng.integers(0, len(some), len(some)) for _ in range(BOOTSTRAPS)]
+    different = [distinct_rows((some[row] for row in resample), most) for resample in resamples]
     ks = np.arange(2, most + 1)
-    seeds = generator.integers(0, 2**31, size=(len(ks), 1 + BOOTSTRAPS, STARTS))
-    labels = np.zeros((len(matrix), len(ks)), dtype=dtype)
+    seeds = rng.integers(0, 2**31, size=(len(ks), 1 + BOOTSTRAPS, STARTS))
+    of_all, columns = partitions(ks, seeds[:, 0]), []
     measures = np.full((4, len(ks)), np.nan)
     for index, k in enumerate(track(ks.tolist(), "number of zones", len(ks))):
-        found = best_of_starts(matrix, first_axes, k, seeds[index, 0])
-        labels[:, index], _ = number_by_size(found.labels, k, np.ones(len(matrix)))
-        partitions = [
+        found = next(of_all)
+        columns.append(number_by_size(found.labels, k, np.ones(len(found.labels)))[0])
+        resampled = [
             nearest(rotated, best_of_starts(rotated[rows], rotated[rows, :AXES], k, starts).centres)
             for rows, starts, enough in zip(resamples, seeds[index, 1:], different, strict=True)
             if enough >= k
         ]
         measures[:, index] = (
-            found.inertia / len(matrix),
-            *mean_agreement(partitions),
-            prediction_strength(partitions, k),
+            found.inertia / len(found.labels),
+            *mean_agreement(resampled),
+            prediction_strength(resampled, k),
         )
     chosen, reason = choose(ks, measures[3])
     return Evidence(
-        ks=ks, inertia_mean=measures[0], stability=measures[1], stability_error=measures[2],
-        strength=measures[3], labels=labels, chosen=chosen, reason=reason,
+        ks=ks, inertia_mean=measures[0], stability=measures[1], stability_error=measures[2], strength=measures[3],
+        labels=np.stack(columns, axis=1).astype(label_dtype(most)), chosen=chosen, reason=reason,
     )  # fmt: skip
 
 

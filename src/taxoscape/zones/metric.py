@@ -29,7 +29,8 @@ import numpy as np
 from taxoscape.errors import InputError
 from taxoscape.progress import Track, silent
 from taxoscape.zones.axes import Axes, fit_axes, mapped
-from taxoscape.zones.missing import counted, row_blocks, seen_rows, whole_rows
+from taxoscape.zones.missing import counted, seen_rows, whole_rows
+from taxoscape.zones.rows import row_parts, rows_of
 from taxoscape.zones.starts import Partition, fit, partitions
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from taxoscape.grid import Grid
+    from taxoscape.zones.rows import Rows
 
     Int = npt.NDArray[np.int64]
     Float32 = npt.NDArray[np.float32]
@@ -79,7 +81,7 @@ class Metric:
         ridge = axes.noise * (back / axes.variances) @ back.T
         return cls(origin=axes.origin, axes=axes.directions @ turn, ridge=ridge)
 
-    def apply(self, values: npt.NDArray[np.floating], counts: Bool | None = None) -> Float32:
+    def apply(self, values: Rows, counts: Bool | None = None) -> Float32:
         """Return series in the metric.
 
         Parameters
@@ -95,13 +97,12 @@ class Metric:
         """
         if counts is not None and not counts.all():
             return self._expected(values, counts)
-        matrix = values.reshape(len(values), -1)
-        result = np.empty((len(matrix), self.axes.shape[1]), dtype=np.float32)
-        for part in row_blocks(len(matrix), 8 * matrix.shape[1], BLOCK_BYTES):
-            result[part] = (matrix[part] - self.origin) @ self.axes
+        result = np.empty((len(values), self.axes.shape[1]), dtype=np.float32)
+        for part, block in row_parts(values, 8 * len(self.origin), BLOCK_BYTES):
+            result[part] = (block.reshape(len(block), -1) - self.origin) @ self.axes
         return result
 
-    def _expected(self, values: npt.NDArray[np.floating], counts: Bool) -> Float32:
+    def _expected(self, values: Rows, counts: Bool) -> Float32:
         found = mapped(values, counts, origin=self.origin, axes=self.axes, ridge=self.ridge)
         return found.astype(np.float32)
 
@@ -130,7 +131,7 @@ def neighbours(grid: Grid, members: Int) -> Int:
     return kept
 
 
-def neighbour_metric(values: Float32, counts: Bool, pairs: Int, *, k: int, rng: np.random.Generator) -> Metric:
+def neighbour_metric(values: Rows, counts: Bool, pairs: Int, *, k: int, rng: np.random.Generator) -> Metric:
     """Learn a metric from neighbouring tiles alone.
 
     Parameters
@@ -153,7 +154,7 @@ def neighbour_metric(values: Float32, counts: Bool, pairs: Int, *, k: int, rng: 
 
 
 def learned_partition(
-    values: Float32,
+    values: Rows,
     counts: Bool,
     pairs: Int,
     k: int,
@@ -163,7 +164,7 @@ def learned_partition(
     first: Int | None = None,
     independent: float = 1.0,
     track: Track = silent,
-) -> tuple[Partition, Metric]:
+) -> tuple[Partition, Metric, Float32]:
     """Learn a partition and its metric in turn.
 
     Parameters
@@ -189,7 +190,7 @@ def learned_partition(
     Returns
     -------
     The partition, with its centres (cluster, component) and its inertia, the sum of squared distances, in the metric;
-    and the metric.
+    the metric; and the rows in it, float32 (row, component).
 
     Notes
     -----
@@ -200,7 +201,8 @@ def learned_partition(
     least determinant: the likelihood of a Gaussian mixture with one covariance, which unlike the error in a learned
     metric can be compared. Rounds cost O(n · axes²), however long the series are.
     Where a zone dies out, the last partition with all zones stands. Rows of which fewer than ``k`` differ on the axes
-    are partitioned by K-means on all columns, gaps filled, at first. Memory: the rows on the axes, a few times.
+    are partitioned by K-means on all columns, gaps filled, at first, for which alone they are all loaded. Memory: the
+    rows on the axes, a few times. Three passes over rows that are stored.
     """
     space = _Space.of(values, counts, pairs, k, rng)
     spaces = [space.rows] if space.beside is None else [space.rows, space.rows @ space.whitening(space.beside)]
@@ -219,10 +221,11 @@ def learned_partition(
     alike = [labels for labels, share in zip(settled, together, strict=True) if share > least]
     labels = min(alike, key=lambda labels: space.log_volume(labels, k))
     metric = space.metric(space.whitening(space.within(labels, k)))
-    placed = metric.apply(values, counts).astype(np.float64)
+    in_it = metric.apply(values, counts)
+    placed = in_it.astype(np.float64)
     centres = _means(placed, labels, k)
     inertia = float(np.square(placed - centres[labels]).sum())
-    return Partition(labels=labels, centres=centres.astype(np.float32), inertia=inertia), metric
+    return Partition(labels=labels, centres=centres.astype(np.float32), inertia=inertia), metric, in_it
 
 
 def independent_share(grid: Grid) -> float:
@@ -254,7 +257,7 @@ def in_metric(series: xr.Dataset, zones: xr.Dataset) -> tuple[Float32, Float64] 
     if "metric_axes" not in zones:
         return None
     metric = metric_of(zones)
-    values, counts, members = seen_rows(series["embedding"].to_numpy(), counted(series))
+    values, counts, members = seen_rows(rows_of(series), counted(series))
     placed = np.full((series.sizes["tile"], 1, metric.axes.shape[1]), np.nan, dtype=np.float32)
     placed[members, 0] = metric.apply(values, counts)
     return placed, metric_centroids(zones)[:, None]
@@ -287,7 +290,7 @@ class _Space:
     """Covariance of half the difference of neighbours: float64 (axis, axis); None where there are too few."""
 
     @classmethod
-    def of(cls, values: Float32, counts: Bool, pairs: Int, k: int, rng: np.random.Generator) -> _Space:
+    def of(cls, values: Rows, counts: Bool, pairs: Int, k: int, rng: np.random.Generator) -> _Space:
         axes = fit_axes(values, counts, max(LEAST_AXES, 2 * k), rng=rng)
         rows = Metric.of(axes).apply(values, counts).astype(np.float64)
         enough = len(pairs) >= 2 * rows.shape[1] / ALIKE

@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from taxoscape.errors import InputError
+from taxoscape.zones.rows import row_parts, rows_of, selected
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import xarray as xr
+
+    from taxoscape.zones.rows import Rows
 
     Float32 = npt.NDArray[np.float32]
     Float64 = npt.NDArray[np.float64]
@@ -30,19 +33,15 @@ BLOCK_BYTES = 64 * 2**20
 """Bytes of float64 values that a computation holds at once."""
 
 
-def row_blocks(n: int, row_bytes: int, most_bytes: int) -> Iterator[slice]:
-    """Yield slices that cover ``n`` rows in order, each of at most ``most_bytes``, or of one row."""
-    step = max(1, most_bytes // max(1, row_bytes))
-    for start in range(0, n, step):
-        yield slice(start, min(start + step, n))
-
-
 def counted(series: xr.Dataset) -> Bool:
-    """Return on which dates each tile counts: bool (tile, time), False where a value of its embedding is missing."""
-    values = series["embedding"].to_numpy()
+    """Return on which dates each tile counts: bool (tile, time), False where a value of its embedding is missing.
+
+    One pass over the series, which is not loaded whole.
+    """
+    values = rows_of(series)
     counts = np.empty(values.shape[:2], dtype=bool)
-    for part in _blocks(values):
-        counts[part] = np.isfinite(values[part]).all(axis=2)
+    for part, block in _parts(values):
+        counts[part] = np.isfinite(block).all(axis=2)
     return counts
 
 
@@ -54,7 +53,7 @@ def truly_seen(series: xr.Dataset, counts: Bool) -> Bool:
     return np.asarray(counts & (share >= least) & (share > 0), dtype=np.bool_)
 
 
-def whole_rows(values: Float32, counts: Bool) -> tuple[Float32, Int]:
+def whole_rows(values: Rows, counts: Bool) -> tuple[Float32, Int]:
     """Return the flattened series of the tiles that count on any date, without gaps.
 
     Parameters
@@ -79,10 +78,11 @@ def whole_rows(values: Float32, counts: Bool) -> tuple[Float32, Int]:
     while it is made as much again where tiles are left out and dates are missing.
     """
     values, counts, members = seen_rows(values, counts)
-    return (values if counts.all() else two_way_fill(values, counts)).reshape(len(members), -1), members
+    filled = values[:] if counts.all() else two_way_fill(values, counts)
+    return filled.reshape(len(members), -1), members
 
 
-def seen_rows(values: Float32, counts: Bool) -> tuple[Float32, Bool, Int]:
+def seen_rows(values: Rows, counts: Bool) -> tuple[Rows, Bool, Int]:
     """Return values and counts of the tiles that count on any date, and which these are: int64 (row,).
 
     Raises
@@ -92,17 +92,15 @@ def seen_rows(values: Float32, counts: Bool) -> tuple[Float32, Bool, Int]:
 
     Notes
     -----
-    Views where every tile counts on a date.
+    Views where every tile counts on a date; of stored rows nothing is read.
     """
     members = np.flatnonzero(counts.any(axis=1))
     if not len(members):
         raise InputError("no tile counts on any date, so there is nothing to cluster: lower --min-valid")
-    if len(members) < len(values):
-        values, counts = values[members], counts[members]
-    return values, counts, members
+    return selected(values, members), (counts if len(members) == len(counts) else counts[members]), members
 
 
-def two_way_fill(values: Float32, counts: Bool) -> Float32:
+def two_way_fill(values: Rows, counts: Bool) -> Float32:
     """Fill missing dates with the mean of the date plus how the tile differs from the mean on its other dates.
 
     Parameters
@@ -119,12 +117,12 @@ def two_way_fill(values: Float32, counts: Bool) -> Float32:
     """
     date_mean = means_of_dates(values, counts)
     filled = np.empty(values.shape, dtype=np.float32)
-    for part in _blocks(values):
-        filled[part] = fill_from_means(values[part], counts[part], date_mean)
+    for part, block in _parts(values):
+        filled[part] = fill_from_means(block, counts[part], date_mean)
     return filled
 
 
-def means_of_dates(values: Float32, counts: Bool) -> Float64:
+def means_of_dates(values: Rows, counts: Bool) -> Float64:
     """Return the mean of each date over the tiles that count; where none does, that of the other dates' means.
 
     Parameters
@@ -138,8 +136,8 @@ def means_of_dates(values: Float32, counts: Bool) -> Float64:
     """
     per_date = counts.sum(axis=0)[:, None]
     means = np.zeros(values.shape[1:])
-    for part in _blocks(values):
-        means += np.where(counts[part, :, None], values[part], 0).sum(axis=0, dtype=np.float64)
+    for part, block in _parts(values):
+        means += np.where(counts[part, :, None], block, 0).sum(axis=0, dtype=np.float64)
     means /= np.maximum(per_date, 1)
     never = per_date[:, 0] == 0
     if never.any() and not never.all():
@@ -168,7 +166,45 @@ def fill_from_means(values: npt.NDArray[np.floating], counts: Bool, date_means: 
     return np.where(seen, values, date_means + offset[:, None])
 
 
-def flat_distances(values: Float32, counts: Bool, centroids: Float32) -> Float32:
+def counted_means(values: Rows, counts: Bool, labels: Int, k: int) -> Float32:
+    """Return the mean series of each zone over the tiles that count, and over filled values where none counts.
+
+    Parameters
+    ----------
+    values, counts
+        float32 (tile, time, feature) and bool (tile, time); at least one True per tile.
+    labels
+        int64 (tile,), 0…K−1.
+    k
+        Number of zones; none is empty.
+
+    Returns
+    -------
+    float32 (zone, time, feature). Where no tile of a zone counts on a date, the mean over its tiles of what
+    `two_way_fill` gives them then.
+
+    Notes
+    -----
+    Sums are float64. One pass over the series, and two more where a zone has a date without a tile.
+    """
+    dates = np.stack([counts[labels == zone].sum(axis=0) for zone in range(k)])[:, :, None]
+    sums = np.zeros((k, *values.shape[1:]))
+    for part, block in _parts(values):
+        known = block if counts[part].all() else np.where(counts[part, :, None], block, 0)
+        for zone in np.unique(labels[part]):
+            sums[zone] += known[labels[part] == zone].sum(axis=0, dtype=np.float64)
+    means = sums / np.maximum(dates, 1)
+    if (dates == 0).any():
+        date_means, filled = means_of_dates(values, counts), np.zeros(sums.shape)
+        for part, block in _parts(values):
+            whole = fill_from_means(block, counts[part], date_means)
+            for zone in np.unique(labels[part]):
+                filled[zone] += whole[labels[part] == zone].sum(axis=0)
+        means = np.where(dates > 0, means, filled / np.bincount(labels, minlength=k)[:, None, None])
+    return np.asarray(means, dtype=np.float32)
+
+
+def flat_distances(values: Rows, counts: Bool, centroids: Float32) -> Float32:
     """Return √(T/|S| · Σ_{t∈S} ‖x_t − c_t‖²) of each tile to each centroid over the dates S on which the tile counts.
 
     Parameters
@@ -192,9 +228,9 @@ def flat_distances(values: Float32, counts: Bool, centroids: Float32) -> Float32
     targets = centroids - centre  # (zone, time, feature)
     norms = np.square(targets).sum(axis=2).T  # (time, zone)
     result = np.full((n, len(centroids)), np.nan, dtype=np.float32)
-    for part in _blocks(values):
+    for part, block in _parts(values):
         seen = counts[part]
-        known = np.where(seen[:, :, None], values[part] - centre, 0).reshape(len(seen), -1)
+        known = np.where(seen[:, :, None], block - centre, 0).reshape(len(seen), -1)
         squares = (
             np.square(known).sum(axis=1)[:, None] + seen @ norms - known @ (2 * targets.reshape(len(targets), -1)).T
         )
@@ -203,6 +239,6 @@ def flat_distances(values: Float32, counts: Bool, centroids: Float32) -> Float32
     return result
 
 
-def _blocks(values: Float32) -> Iterator[slice]:
-    """Return slices of tiles of which `BLOCK_BYTES` hold the values in float64."""
-    return row_blocks(len(values), 8 * values.shape[1] * values.shape[2], BLOCK_BYTES)
+def _parts(values: Rows) -> Iterator[tuple[slice, Float32]]:
+    """Yield slices of tiles of which `BLOCK_BYTES` hold the values in float64, and the values."""
+    yield from row_parts(values, 8 * values.shape[1] * values.shape[2], BLOCK_BYTES)

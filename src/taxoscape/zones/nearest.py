@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from taxoscape.zones.missing import row_blocks
+from taxoscape.zones.rows import row_blocks
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -73,10 +73,12 @@ class Settled:
     """All rounds that were made."""
 
 
-def cluster_again(series: xr.Dataset, zones: xr.Dataset, *, starts: int, rng: int, track: Track = silent) -> xr.Dataset:
+def cluster_again(
+    series: xr.Dataset, zones: xr.Dataset, *, starts: int, rng: int, memory: int | None = None, track: Track = silent
+) -> xr.Dataset:
     """Return the series in as many zones as before, with the numbers of ``zones`` by largest overlap.
 
-    By the clusterer of ``zones``, which are one more start beside ``starts`` random ones.
+    By the clusterer of ``zones``, which are one more start beside ``starts`` random ones; ``memory`` as for `cluster`.
     """
     again = cluster(
         series,
@@ -85,6 +87,7 @@ def cluster_again(series: xr.Dataset, zones: xr.Dataset, *, starts: int, rng: in
         rng=rng,
         clusterer=zones.attrs.get("clusterer", "kmeans"),
         first_labels=zones["labels"].to_numpy(),
+        memory=memory,
         track=track,
     )
     return match_zones(zones, again)
@@ -98,6 +101,7 @@ def in_rounds(
     accept: bool,
     starts: int,
     rng: int,
+    memory: int | None = None,
     track: Track = silent,
 ) -> Settled:
     """Refine a partition in rounds until it comes to rest, or a round makes it worse.
@@ -114,6 +118,8 @@ def in_rounds(
         Whether a round must hold, see `TOLERANCE`; else every round is kept.
     starts, rng
         Starts of the clustering, and their seed.
+    memory
+        Bytes up to which a lazy series is loaded whole, as for `taxoscape.cluster`.
     track
         Told of the progress of each step.
     """
@@ -124,7 +130,7 @@ def in_rounds(
     for number in range(1, rounds + 1):
         if number > 1 and nothing_to_refine(stands["labels"].to_numpy(), stands["counts"].to_numpy()):
             break
-        found = cluster_again(make(number, stands), stands, starts=starts, rng=rng, track=track)
+        found = cluster_again(make(number, stands), stands, starts=starts, rng=rng, memory=memory, track=track)
         after = together(found)
         placed = zones["labels"].to_numpy() > 0
         moved = float((found["labels"].to_numpy() != stands["labels"].to_numpy())[placed].mean())

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from taxoscape.progress import Track, silent
-from taxoscape.zones.missing import row_blocks
+from taxoscape.zones.rows import row_blocks
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -66,14 +66,22 @@ def principal_axes(matrix: Float32, sample: Int) -> tuple[Float32, Float32]:
     Memory: the sample in float64 twice at most, and the results. Time: O(m · min(m, D)² + D · m²) for m sampled
     rows of D columns.
     """
-    spectrum = _Spectrum.of(matrix, sample)
+    rotated, centre, directions = axes_of(matrix[sample])
     if matrix.shape[1] <= AXES:
-        return spectrum.rotated(), matrix
-    centre, directions = spectrum.centre, spectrum.directions(AXES)
+        return rotated, matrix
     turned = np.empty((len(matrix), directions.shape[1]), dtype=np.float32)
     for rows in row_blocks(len(matrix), 8 * matrix.shape[1], BLOCK_BYTES):
         turned[rows] = (matrix[rows] - centre) @ directions
-    return spectrum.rotated(), turned
+    return rotated, turned
+
+
+def axes_of(some: Float32) -> tuple[Float32, Float64, Float64]:
+    """Return rows, float32 (row, column), on their principal axes, their mean, and the first `AXES` axes.
+
+    float32 (row, axis), which keeps all distances, float64 (column,) and float64 (column, axis).
+    """
+    spectrum = _Spectrum.of(some, np.arange(len(some)))
+    return spectrum.rotated(), spectrum.centre, spectrum.directions(AXES)
 
 
 def principal_directions(matrix: Float32, sample: Int, count: int) -> tuple[Float64, Float64]:

@@ -32,6 +32,7 @@ from taxoscape.zones.evidence import distinct_rows
 from taxoscape.zones.metric import Metric, metric_of
 from taxoscape.zones.missing import counted, seen_rows
 from taxoscape.zones.numbering import label_dtype
+from taxoscape.zones.rows import rows_of
 from taxoscape.zones.starts import AXES, fit
 
 if TYPE_CHECKING:
@@ -152,7 +153,8 @@ def zone_tree(
     Small clusters: `MOST_LEAVES` in all, or fewer where that would be fewer than `TILES_PER_LEAF` tiles each, in
     proportion to the tiles of a zone, at least one. They are made in the learned metric of the partition, or on the
     first principal axes of the series where it has none. Time: K-means in each zone and O(L³) for L small clusters,
-    about a second in all. Memory: the series on the axes, and once more where tiles count on no date.
+    about a second in all. Memory: the series on the axes, and a copy of one in memory where tiles count on no date; a
+    lazy one is read block by block.
     """
     grid = check_zones(zones)
     if check_series(series) != grid:
@@ -160,7 +162,7 @@ def zone_tree(
     areas = cell_areas_km2(grid) if areas_km2 is None else areas_km2
     generator = np.random.default_rng(rng)
     labels, k = zones["labels"].to_numpy().astype(np.int64), int(zones.sizes["zone"])
-    values, counts, members = seen_rows(series["embedding"].to_numpy(), counted(series))
+    values, counts, members = seen_rows(rows_of(series), counted(series))
     space = metric_of(zones) if "metric_axes" in zones else Metric.of(fit_axes(values, counts, AXES, rng=generator))
     rows, own = space.apply(values, counts), labels[members] - 1
     small = _small_clusters(rows, own, k, generator, track)
