@@ -25,7 +25,8 @@ from taxoscape.errors import InputError
 from taxoscape.executor import Executor, in_order, in_process, on_scheduler
 from taxoscape.run.folder import RunFolder, describe
 from taxoscape.run.pipeline import advance, existing
-from taxoscape.run.store import read_dataset
+from taxoscape.run.store import read_dataset, read_series
+from taxoscape.zones.clustering import cluster as make_zones
 from tests.run.conftest import QUICK
 
 
@@ -148,6 +149,35 @@ def test_statistics_of_tiles_measured_by_workers_are_those_of_one_process(encode
         advance(folder, ["statistics"], execute=execute)
         made.append(read_dataset(folder / "statistics.zarr"))
     xr.testing.assert_identical(*made)
+
+
+def test_zones_of_a_series_that_is_not_loaded_are_found_by_workers_as_by_one_process(
+    encoded, workers, tmp_path, monkeypatch
+):
+    series = read_series(encoded / "series_geographic.zarr")
+    asked = []
+
+    class Watched:
+        elsewhere = True
+
+        def __call__(self, work, items):
+            asked.append(len(items))
+            return workers(work, items)
+
+    monkeypatch.setattr("taxoscape.zones.metric.BLOCK_BYTES", 40_000)
+    monkeypatch.setattr("taxoscape.zones.axes.BLOCK_BYTES", 40_000)
+    for clusterer in ("learned", "kmeans"):
+        how = {"n_clusters": 3, "clusterer": clusterer, "memory": 0}
+        xr.testing.assert_identical(make_zones(series, **how, execute=Watched()), make_zones(series, **how))
+    assert max(asked) > 3
+
+
+def test_a_worker_that_does_not_see_the_run_says_so(encoded, workers, tmp_path):
+    shutil.copytree(encoded / "series_geographic.zarr", tmp_path / "series.zarr")
+    series = read_series(tmp_path / "series.zarr")
+    shutil.rmtree(tmp_path / "series.zarr")
+    with pytest.raises(InputError, match=r"sees no .*series\.zarr: the run folder has to lie on a file system"):
+        make_zones(series, n_clusters=3, memory=0, execute=workers)
 
 
 def test_a_cube_begun_by_one_process_and_ended_by_workers_is_the_same_to_the_byte(scenes, workers, tmp_path):

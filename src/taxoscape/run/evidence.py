@@ -35,6 +35,7 @@ def weigh_numbers(context: Context) -> Outcome:
         rng=settings.run.seed,
         memory=budget_of(settings).series,
         track=context.track,
+        execute=context.execute,
     )
     write_dataset(context.folder / NAME, _dataset(found))
     return Outcome(outputs=(NAME,), summary=found.reason, notes={"chosen": found.chosen, "reason": found.reason})

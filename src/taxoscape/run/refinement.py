@@ -49,6 +49,7 @@ def refine(context: Context) -> Outcome:
         rng=settings.run.seed,
         memory=budget.series,
         track=context.track,
+        execute=context.execute,
     )
     notes = _notes(found, zones)
     if not found.kept:

@@ -193,6 +193,7 @@ def cluster_geographic(context: Context) -> Outcome:
         clusterer=settings.zones.clusterer,
         memory=budget_of(settings).series,
         track=context.track,
+        execute=context.execute,
     )
     write_dataset(context.folder / name, zones)
     left_out = int((zones["labels"] == 0).sum()) if not read_regions(context.folder) else 0  # gaps are no tiles

@@ -10,12 +10,13 @@ is plain principal component analysis.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from taxoscape.zones.missing import two_way_fill
-from taxoscape.zones.rows import row_blocks, row_parts
+from taxoscape.zones.rows import by_parts, row_blocks
 from taxoscape.zones.starts import principal_directions
 
 if TYPE_CHECKING:
@@ -145,13 +146,28 @@ def mapped(values: Rows, counts: Bool, *, origin: Float64, axes: Float64, ridge:
     gram = np.einsum("tfa,tfb->tab", by_date, by_date)
     lost = np.einsum("tfa,tfb->tab", axes.reshape(times, features, components), by_date)
     result = np.empty((rows, components))
-    for part, block in row_parts(values, 8 * (2 * len(origin) + 4 * components**2), BLOCK_BYTES):
-        seen = counts[part]
-        apart = np.where(seen[:, :, None], block - origin.reshape(times, features), 0).reshape(len(seen), -1)
-        result[part] = apart @ axes
-        gaps = np.flatnonzero(~seen.all(axis=1))
-        known = seen[gaps].astype(np.float64)
-        guess = np.linalg.solve(np.tensordot(known, gram, axes=1) + ridge, (apart[gaps] @ back)[:, :, None])
-        missing = np.tensordot(1 - known, lost, axes=1)
-        result[np.arange(rows)[part][gaps]] += (missing @ guess)[:, :, 0]
+    work = partial(_mapped_part, origin.reshape(times, features), axes, back, (gram, lost, ridge))
+    row_bytes = 8 * (2 * len(origin) + 4 * components**2)
+    for part, found in by_parts(values, counts, work, row_bytes=row_bytes, most_bytes=BLOCK_BYTES):
+        result[part] = found
     return result
+
+
+def _mapped_part(
+    origin: Float64,
+    axes: Float64,
+    back: Float64,
+    small: tuple[Float64, Float64, Float64],
+    rows: Float32,
+    seen: Bool,
+) -> Float64:
+    """Return what `mapped` returns of some rows; ``small`` are its matrices gram, lost and ridge."""
+    gram, lost, ridge = small
+    apart = np.where(seen[:, :, None], rows - origin, 0).reshape(len(seen), -1)
+    result = apart @ axes
+    gaps = np.flatnonzero(~seen.all(axis=1))
+    known = seen[gaps].astype(np.float64)
+    guess = np.linalg.solve(np.tensordot(known, gram, axes=1) + ridge, (apart[gaps] @ back)[:, :, None])
+    missing = np.tensordot(1 - known, lost, axes=1)
+    result[gaps] += (missing @ guess)[:, :, 0]
+    return np.asarray(result)

@@ -14,6 +14,7 @@ import numpy as np
 from taxoscape.areas import cell_areas_km2
 from taxoscape.contracts import check_series, tile_coordinates
 from taxoscape.errors import InputError
+from taxoscape.executor import Executor, in_process
 from taxoscape.progress import Track, silent
 from taxoscape.zones.evidence import MOST_ZONES, Evidence, distinct_rows, evidence_of, evidence_of_rows
 from taxoscape.zones.kmeans import kmeans_partition
@@ -63,6 +64,7 @@ def cluster(
     first_labels: npt.NDArray[np.integer] | None = None,
     memory: int | None = None,
     track: Track = silent,
+    execute: Executor = in_process,
 ) -> xr.Dataset:
     """Partition the tiles of a region into zones.
 
@@ -90,6 +92,8 @@ def cluster(
         the same result. None: half of what is free. One that is in memory is used as it is.
     track
         Told of each start done.
+    execute
+        Places the series on axes, where they are read block by block: here, or on workers, who need not have them sent.
 
     Returns
     -------
@@ -123,12 +127,12 @@ def cluster(
     _check_clusterer(clusterer)
     _check_arguments(n_clusters, starts, first_labels, grid)
     series = held(series, memory)
-    counts = counted(series)
+    counts = counted(series, execute)
     if n_clusters == "auto":
-        n_clusters = evidence(series, clusterer=clusterer, rng=rng, memory=memory, track=track)
+        n_clusters = evidence(series, clusterer=clusterer, rng=rng, memory=memory, track=track, execute=execute)
     found = n_clusters if isinstance(n_clusters, Evidence) else None
     k = n_clusters.chosen if isinstance(n_clusters, Evidence) else int(n_clusters)
-    values, seen, members = seen_rows(rows_of(series), counts)
+    values, seen, members = seen_rows(rows_of(series, execute), counts)
     _refuse_too_many(k, values, seen)
     if first_labels is None and found is not None:
         first_labels = found.chosen_labels
@@ -167,6 +171,7 @@ def evidence(
     rng: int | np.random.Generator = 0,
     memory: int | None = None,
     track: Track = silent,
+    execute: Executor = in_process,
 ) -> Evidence:
     """Partition the tiles into 2…``most`` zones, measure how stable each number is, and choose one.
 
@@ -181,7 +186,7 @@ def evidence(
         tiles give (`taxoscape.zones.metric.neighbour_metric`), which does not depend on them.
     rng
         Seed or generator of the sample, the bootstrap samples and the starts.
-    memory
+    memory, execute
         As for `cluster`.
     track
         Told of each number of zones done.
@@ -210,7 +215,7 @@ def evidence(
     if isinstance(most, bool) or not isinstance(most, int | np.integer) or most < 2:
         raise InputError(f"the sweep over the number of zones goes from 2 to a whole number above, not {most!r} (most)")
     series = held(series, memory)
-    values, seen, members = seen_rows(rows_of(series), counted(series))
+    values, seen, members = seen_rows(rows_of(series, execute), counted(series, execute))
     if clusterer == "learned":
         pairs, generator = neighbours(grid, members), np.random.default_rng(rng)
         matrix = neighbour_metric(values, seen, pairs, k=int(most), rng=generator).apply(values, seen)

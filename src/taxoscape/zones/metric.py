@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +31,7 @@ from taxoscape.errors import InputError
 from taxoscape.progress import Track, silent
 from taxoscape.zones.axes import Axes, fit_axes, mapped
 from taxoscape.zones.missing import counted, seen_rows, whole_rows
-from taxoscape.zones.rows import row_parts, rows_of
+from taxoscape.zones.rows import by_parts, rows_of
 from taxoscape.zones.starts import Partition, fit, partitions
 
 if TYPE_CHECKING:
@@ -98,13 +99,20 @@ class Metric:
         if counts is not None and not counts.all():
             return self._expected(values, counts)
         result = np.empty((len(values), self.axes.shape[1]), dtype=np.float32)
-        for part, block in row_parts(values, 8 * len(self.origin), BLOCK_BYTES):
-            result[part] = (block.reshape(len(block), -1) - self.origin) @ self.axes
+        seen = np.ones(values.shape[:2], dtype=bool) if counts is None else counts
+        work = partial(_on_axes, self.origin, self.axes)
+        for part, placed in by_parts(values, seen, work, row_bytes=8 * len(self.origin), most_bytes=BLOCK_BYTES):
+            result[part] = placed
         return result
 
     def _expected(self, values: Rows, counts: Bool) -> Float32:
         found = mapped(values, counts, origin=self.origin, axes=self.axes, ridge=self.ridge)
         return found.astype(np.float32)
+
+
+def _on_axes(origin: Float64, axes: Float64, rows: Float32, _: Bool) -> Float32:
+    """Return whole rows (row, time, feature) on axes: float32 (row, component)."""
+    return np.asarray((rows.reshape(len(rows), -1) - origin) @ axes, dtype=np.float32)
 
 
 def neighbours(grid: Grid, members: Int) -> Int:

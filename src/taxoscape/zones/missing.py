@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from taxoscape.errors import InputError
-from taxoscape.zones.rows import row_parts, rows_of, selected
+from taxoscape.executor import Executor, in_process
+from taxoscape.zones.rows import by_parts, row_parts, rows_of, selected
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -33,16 +34,21 @@ BLOCK_BYTES = 64 * 2**20
 """Bytes of float64 values that a computation holds at once."""
 
 
-def counted(series: xr.Dataset) -> Bool:
+def counted(series: xr.Dataset, execute: Executor = in_process) -> Bool:
     """Return on which dates each tile counts: bool (tile, time), False where a value of its embedding is missing.
 
-    One pass over the series, which is not loaded whole.
+    One pass over the series, which is not loaded whole; by workers where there are some and it is not in memory.
     """
-    values = rows_of(series)
+    values = rows_of(series, execute)
     counts = np.empty(values.shape[:2], dtype=bool)
-    for part, block in _parts(values):
-        counts[part] = np.isfinite(block).all(axis=2)
+    row_bytes = 8 * values.shape[1] * values.shape[2]
+    for part, found in by_parts(values, counts, _finite, row_bytes=row_bytes, most_bytes=BLOCK_BYTES):
+        counts[part] = found
     return counts
+
+
+def _finite(rows: Float32, _: Bool) -> Bool:
+    return np.asarray(np.isfinite(rows).all(axis=2), dtype=np.bool_)
 
 
 def truly_seen(series: xr.Dataset, counts: Bool) -> Bool:

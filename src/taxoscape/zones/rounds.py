@@ -20,6 +20,7 @@ import numpy as np
 
 from taxoscape.contracts import check_zones
 from taxoscape.embedding.triplets import nothing_to_refine
+from taxoscape.executor import Executor, in_process
 from taxoscape.progress import Track, silent
 from taxoscape.zones.clustering import cluster
 from taxoscape.zones.matching import match_zones
@@ -74,11 +75,19 @@ class Settled:
 
 
 def cluster_again(
-    series: xr.Dataset, zones: xr.Dataset, *, starts: int, rng: int, memory: int | None = None, track: Track = silent
+    series: xr.Dataset,
+    zones: xr.Dataset,
+    *,
+    starts: int,
+    rng: int,
+    memory: int | None = None,
+    track: Track = silent,
+    execute: Executor = in_process,
 ) -> xr.Dataset:
     """Return the series in as many zones as before, with the numbers of ``zones`` by largest overlap.
 
-    By the clusterer of ``zones``, which are one more start beside ``starts`` random ones; ``memory`` as for `cluster`.
+    By the clusterer of ``zones``, which are one more start beside ``starts`` random ones; ``memory`` and
+    ``execute`` as for `cluster`.
     """
     again = cluster(
         series,
@@ -89,6 +98,7 @@ def cluster_again(
         first_labels=zones["labels"].to_numpy(),
         memory=memory,
         track=track,
+        execute=execute,
     )
     return match_zones(zones, again)
 
@@ -103,6 +113,7 @@ def in_rounds(
     rng: int,
     memory: int | None = None,
     track: Track = silent,
+    execute: Executor = in_process,
 ) -> Settled:
     """Refine a partition in rounds until it comes to rest, or a round makes it worse.
 
@@ -118,8 +129,9 @@ def in_rounds(
         Whether a round must hold, see `TOLERANCE`; else every round is kept.
     starts, rng
         Starts of the clustering, and their seed.
-    memory
-        Bytes up to which a lazy series is loaded whole, as for `taxoscape.cluster`.
+    memory, execute
+        Bytes up to which a lazy series is loaded whole, and what larger ones are gone over by, as for
+        `taxoscape.cluster`.
     track
         Told of the progress of each step.
     """
@@ -130,7 +142,9 @@ def in_rounds(
     for number in range(1, rounds + 1):
         if number > 1 and nothing_to_refine(stands["labels"].to_numpy(), stands["counts"].to_numpy()):
             break
-        found = cluster_again(make(number, stands), stands, starts=starts, rng=rng, memory=memory, track=track)
+        found = cluster_again(
+            make(number, stands), stands, starts=starts, rng=rng, memory=memory, track=track, execute=execute
+        )
         after = together(found)
         placed = zones["labels"].to_numpy() > 0
         moved = float((found["labels"].to_numpy() != stands["labels"].to_numpy())[placed].mean())

@@ -3,16 +3,23 @@
 A series that is in memory is a NumPy array (row, time, feature). One that is stored and lazy stays there: `StoredRows`
 is indexed as such an array is, and reads what is asked for. What goes over all rows takes them by `row_parts`, in the
 same blocks on both roads, so that both give the same numbers; of stored rows the next block is read ahead meanwhile.
+What is made of each block by itself is made by `by_parts`, for stored rows by workers where there are some: they read
+the rows themselves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from socket import gethostname
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
 from taxoscape.ahead import ahead
+from taxoscape.errors import InputError
+from taxoscape.executor import Executor, in_process
 from taxoscape.memory import half_of_free
 
 if TYPE_CHECKING:
@@ -21,7 +28,10 @@ if TYPE_CHECKING:
 
     Int = npt.NDArray[np.int64]
     Float32 = npt.NDArray[np.float32]
+    Bool = npt.NDArray[np.bool_]
     Rows: TypeAlias = Float32 | "StoredRows"
+
+Result = TypeVar("Result")
 
 READ_BYTES = 64 * 2**20
 """Most bytes of rows that are read at once where the rows asked for lie apart, beside the result."""
@@ -36,6 +46,10 @@ class StoredRows:
         The embedding (tile, time, feature), lazy.
     members
         int64 (row,), rising: the tile of each row; None: every tile.
+    execute
+        Does what `by_parts` is asked for.
+    store
+        Path of the store, absolute, where it is known.
 
     Attributes
     ----------
@@ -45,8 +59,15 @@ class StoredRows:
         Type of the values.
     """
 
-    def __init__(self, variable: xr.Variable, members: Int | None = None) -> None:
-        self.variable, self.members = variable, members
+    def __init__(
+        self,
+        variable: xr.Variable,
+        members: Int | None = None,
+        *,
+        execute: Executor = in_process,
+        store: str | None = None,
+    ) -> None:
+        self.variable, self.members, self.execute, self.store = variable, members, execute, store
         self.dtype: np.dtype[Any] = variable.dtype
         count = variable.shape[0] if members is None else len(members)
         self.shape: tuple[int, int, int] = (count, variable.shape[1], variable.shape[2])
@@ -65,7 +86,8 @@ class StoredRows:
 
     def select(self, members: Int) -> StoredRows:
         """Return some of the rows, unread; ``members`` is int64 (row,), rising."""
-        return StoredRows(self.variable, members if self.members is None else self.members[members])
+        chosen = members if self.members is None else self.members[members]
+        return StoredRows(self.variable, chosen, execute=self.execute, store=self.store)
 
     def spans(self, parts: Sequence[slice]) -> Iterator[Float32]:
         """Yield slices of the rows, each after the one before; a stored chunk that two of them share is read once."""
@@ -122,16 +144,17 @@ class StoredRows:
         return max(1, int(chunks.get("tile", 1)))
 
 
-def rows_of(series: xr.Dataset) -> Rows:
+def rows_of(series: xr.Dataset, execute: Executor = in_process) -> Rows:
     """Return the embedding of a series (tile, time, feature): the array itself where it is in memory, or `StoredRows`.
 
-    Nothing is read.
+    Nothing is read. ``execute`` does what is asked for of stored rows part by part.
     """
     variable = series["embedding"].variable
     if isinstance(variable._data, np.ndarray):
         values: Float32 = variable.to_numpy()
         return values
-    return StoredRows(variable)
+    source = series.encoding.get("source")
+    return StoredRows(variable, execute=execute, store=None if source is None else str(Path(source).absolute()))
 
 
 def held(series: xr.Dataset, memory: int | None = None) -> xr.Dataset:
@@ -172,3 +195,39 @@ def some_parts(values: Rows, parts: Sequence[slice]) -> Iterator[tuple[slice, Fl
         yield from ((part, values[part]) for part in parts)
     else:
         yield from zip(parts, ahead(values.spans(parts), 1), strict=True)
+
+
+def by_parts(
+    values: Rows, counts: Bool, work: Callable[[Float32, Bool], Result], *, row_bytes: int, most_bytes: int
+) -> Iterator[tuple[slice, Result]]:
+    """Yield slices as `row_blocks`, in any order, and what ``work`` makes of the rows of each.
+
+    Parameters
+    ----------
+    values, counts
+        Rows (row, time, feature), and bool (row, time): on which dates they count.
+    work
+        Given rows and counts of a part, makes something small of them; for workers, something that can be pickled.
+    row_bytes, most_bytes
+        As `row_blocks` takes them.
+    """
+    parts = list(row_blocks(len(values), row_bytes, most_bytes))
+    if isinstance(values, np.ndarray) or not values.execute.elsewhere:
+        yield from ((part, work(block, counts[part])) for part, block in some_parts(values, parts))
+    else:
+        there = partial(_made_there, StoredRows(values.variable, values.members), values.store, work)
+        done = values.execute(there, [(part.start, counts[part]) for part in parts])
+        yield from ((parts[number], made) for number, made in done)
+
+
+def _made_there(
+    values: StoredRows, store: str | None, work: Callable[[Float32, Bool], Result], part: tuple[int, Bool]
+) -> Result:
+    """Read the rows of a part, given its first and its counts, and do the work, on a worker."""
+    if store is not None and not Path(store).exists():  # it would read as rows that count on no date
+        raise InputError(
+            f"the worker on {gethostname()} sees no {store}: the run folder has to lie on a file system that all "
+            "workers share, under the same path"
+        )
+    start, counts = part
+    return work(values[start : start + len(counts)], counts)
