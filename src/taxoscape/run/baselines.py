@@ -212,62 +212,6 @@ def _encoded(kind: str) -> Callable[[_Task], _Partition]:
     return make
 
 
-def _told(result: PixelZones, *, own: bool) -> str:
-    """Return what a reader must know of zones from pixels."""
-    kind = "tiles" if own else "small tiles"
-    parts = [f"stability of {result.stability_tiles} {kind}; no silhouette: all pixels at once are too many"]
-    if not own:
-        parts.insert(0, "each tile takes the commonest zone of its small tiles")
-    if not result.converged:
-        parts.insert(0, f"stopped after {result.passes} passes over the scenes")
-    return "; ".join(parts)
-
-
-def _means(task: _Task) -> _Partition:
-    """Cluster the mean colours of tiles."""
-    statistics = task.statistics
-    series = statistics[["mean", "valid"]].rename({"mean": "embedding", "band": "feature"}).drop_vars("feature")
-    labels, n_features, metrics, note = _clustered(series, task)
-    marker = task.context.folder.marker("statistics")
-    metrics["before"] = marker["seconds"] if marker else 0.0  # the means are its work
-    return labels, n_features, metrics, note
-
-
-def _encoded(kind: str) -> Callable[[_Task], _Partition]:
-    def make(task: _Task) -> _Partition:
-        from taxoscape.config import EncoderSettings
-        from taxoscape.embedding.encoding import encode
-        from taxoscape.embedding.features import fit_features
-        from taxoscape.embedding.fit import untrained
-        from taxoscape.embedding.machine import settled_precision
-
-        settings = task.context.settings
-        seed, size, min_valid = settings.run.seed, task.grid.tile_size, settings.grid.min_valid
-        if kind in ("tilenet", "fast"):
-            encoder = untrained(task.cube, network=kind, tile_size=size, rng=seed, min_valid=min_valid)
-        else:
-            encoder = fit_features(
-                task.cube,
-                tile_size=size,
-                settings=EncoderSettings(encoder=kind, filters=settings.encoder.filters),
-                rng=seed,
-                min_valid=min_valid,
-            )
-        precision = settled_precision(settings.run.precision, encoder.device.type)
-        series = encode(
-            task.cube, encoder, grid=task.grid, min_valid=min_valid, precision=precision, track=task.context.track
-        )
-        labels, n_features, metrics, _ = _clustered(series, task)
-        return (
-            labels,
-            n_features,
-            metrics,
-            "encoded in bfloat16" if kind == "tilenet" and precision == "bfloat16" else "",
-        )
-
-    return make
-
-
 def _clustered(series: xr.Dataset, task: _Task) -> _Partition:
     settings = task.context.settings
     track = task.context.track
