@@ -26,6 +26,7 @@ from taxoscape.embedding import weights
 from taxoscape.embedding.encoder import Encoder, Recipe
 from taxoscape.embedding.feed import ahead, on_device
 from taxoscape.embedding.losses import contrastive_loss, triplet_loss
+from taxoscape.embedding.order import Storage, interleaved, storage_of, windows_of
 from taxoscape.embedding.ranks import ALONE, Ranks
 from taxoscape.embedding.scaling import learn_scaling
 from taxoscape.embedding.tiles import TileReader
@@ -190,7 +191,7 @@ def train(
     ranks.tell(lambda: (state.to_bytes(), triplets, settings, seed), device)
     ranks.joined(state.network)
     feed = _batches(state, reader, triplets, settings, seed, ranks)
-    for batch in ahead(feed, depth=0 if torch.device(device).type == "cpu" else 3):
+    for batch in ahead(feed, depth=0 if torch.device(device).type == "cpu" and reader.in_memory else 3):
         state.network.train()
         for group in state.optimiser.param_groups:
             group["lr"] = step_size(state.step, state.total_steps, settings)
@@ -233,11 +234,15 @@ def total_steps(triplets: Triplets, settings: EncoderSettings) -> int:
     return settings.epochs * len(batches(triplets, settings, seed=0, epoch=0))
 
 
-def batches(triplets: Triplets, settings: EncoderSettings, *, seed: int, epoch: int) -> list[Index]:
+def batches(
+    triplets: Triplets, settings: EncoderSettings, *, seed: int, epoch: int, storage: Storage | None = None
+) -> list[Index]:
     """Return the rows of the triplets in each step of an epoch, each row once.
 
     For the triplet loss: a random order, cut into batches. For the contrastive loss: by date, in a random order, each
-    date cut into batches of nearly equal size; dates with less than a quarter of a batch are put together first.
+    date cut into batches of nearly equal size; dates with less than a quarter of a batch are put together first. Where
+    the cube is large, ``storage`` says how the batches of a date are made of blocks that lie near each other in it
+    (`taxoscape.embedding.order`). Their number is the same.
     """
     rng = np.random.default_rng([seed, 0, epoch])
     rows = rng.permutation(len(triplets))
@@ -247,11 +252,15 @@ def batches(triplets: Triplets, settings: EncoderSettings, *, seed: int, epoch: 
     _, which, counts = np.unique(dates, return_inverse=True, return_counts=True)
     sparse = 4 * counts < settings.batch_size
     key = np.where(sparse[which], -1, which)
-    found = []
+    found, windows = list[Index](), list[list[Index]]()
     for date in np.unique(key):
         members = rows[key == date]
-        found += np.array_split(members, max(1, round(len(members) / settings.batch_size)))
-    return [found[i] for i in rng.permutation(len(found))]
+        n = max(1, round(len(members) / settings.batch_size))
+        if storage is None:
+            found += np.array_split(members, n)
+        else:
+            windows += windows_of(members, triplets.anchor, n, storage, rng)
+    return interleaved(windows, rng) if storage is not None else [found[i] for i in rng.permutation(len(found))]
 
 
 def step_size(step: int, steps: int, settings: EncoderSettings) -> float:
@@ -309,13 +318,13 @@ def _batches(
     state: TrainState, reader: TileReader, triplets: Triplets, settings: EncoderSettings, seed: int, ranks: Ranks
 ) -> Iterator[_Batch]:
     """Read what each step from where the state is to the end needs; a function of (seed, step) alone."""
-    with_distant = _with_distant(triplets, settings)
+    with_distant, storage = _with_distant(triplets, settings), storage_of(reader)
     per_epoch = len(batches(triplets, settings, seed=seed, epoch=0))
     order: list[Index] = []
     for step in range(state.step, state.total_steps):
         epoch, position = divmod(step, per_epoch)
         if not order or position == 0:
-            order = batches(triplets, settings, seed=seed, epoch=epoch)
+            order = batches(triplets, settings, seed=seed, epoch=epoch, storage=storage)
         rows = order[position]
         tables = [triplets.anchor, triplets.neighbour, *([triplets.distant] if with_distant else [])]
         own = ranks.share(len(rows))
