@@ -91,6 +91,7 @@ class Dask:
         """
         from distributed import as_completed
 
+        held = self.client.submit(_as_it_is, work, pure=False)  # sent once; should its holder die, the scheduler has it
         numbers: dict[Any, int] = {}
         waiting = iter(enumerate(items))
         running = as_completed(loop=self.client.loop)
@@ -98,7 +99,7 @@ class Dask:
         def hand_out() -> None:
             while len(numbers) < self._most() and (following := next(waiting, None)) is not None:
                 number, item = following
-                future = self.client.submit(_tried, work, item, pure=False, retries=RETRIES)
+                future = self.client.submit(_tried, held, item, pure=False, retries=RETRIES)
                 numbers[future] = number
                 running.add(future)
 
@@ -110,7 +111,8 @@ class Dask:
                 hand_out()
                 yield number, result
         finally:
-            self.client.cancel(list(numbers))
+            if self.client.status == "running":  # what nobody waits for any more is not begun
+                self.client.cancel(list(numbers))
 
     def _most(self) -> int:
         """Return how many blocks are with the scheduler at most."""
@@ -199,6 +201,11 @@ class _Refused:
     """An error of taxoscape's on a worker: it would come again, so it is a result and not tried again."""
 
     error: TaxoscapeError
+
+
+def _as_it_is(work: Item) -> Item:
+    """Keep on a worker what all blocks are done by."""
+    return work
 
 
 def _tried(work: Callable[[Item], Result], item: Item) -> Result | _Refused:

@@ -141,6 +141,31 @@ def test_a_worker_killed_in_the_middle_costs_nothing_but_its_blocks(encoded, clu
     xr.testing.assert_identical(made, whole)
 
 
+def test_what_workers_have_begun_one_process_ends_by_the_same_command_and_the_other_way_round(
+    encoded, cluster, workers, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("taxoscape.run.resume.CHUNK_BYTES", 40_000)
+    folder = undone(encoded, tmp_path / "run", "encode", "series_geographic.zarr")
+    with pytest.raises(StopError):
+        advance(folder, ["encode"], execute=workers, track=after(4, stop))
+    there = folder / ".work" / "encode" / "series_geographic.zarr" / "valid" / "c"
+    before = {path: path.stat().st_mtime_ns for path in there.iterdir()}
+    with pytest.raises(StopError):
+        advance(folder, ["encode"], track=after(4, stop))
+    assert len(list(there.iterdir())) > len(before) >= 3
+    assert all(path.stat().st_mtime_ns == when for path, when in before.items())  # what was there was not done again
+    assert run_command(["encode", str(folder.path), "--scheduler", cluster.address, "--quiet"]) == 0
+    whole, made = (read_dataset(path / "series_geographic.zarr") for path in (encoded, folder.path))
+    xr.testing.assert_identical(made, whole)
+
+
+def test_a_run_begun_with_a_scheduler_leaves_the_device_to_each_machine(cluster, workers, scenes, tmp_path):
+    arguments = ["cube", str(scenes), "--out", str(tmp_path / "run"), *QUICK, "--scheduler", cluster.address]
+    assert run_command(arguments) == 0
+    assert existing(tmp_path / "run").read_document()["run"]["device"] == "auto"
+    assert run_command(["train", str(tmp_path / "run"), "--quiet"]) == 0  # here on what this machine has
+
+
 def test_statistics_of_tiles_measured_by_workers_are_those_of_one_process(encoded, workers, tmp_path):
     made = []
     for name, execute in (("one", in_process), ("workers", workers)):
@@ -243,6 +268,13 @@ class StopError(Exception):
 
 def stop() -> None:
     raise StopError
+
+
+def test_without_dask_the_error_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(InputError, match=r"--scheduler needs Dask.*pip install 'taxoscape\[dask\]'"):  # noqa: SIM117
+        with on_scheduler("tcp://127.0.0.1:9"):
+            pass
 
 
 def test_where_no_scheduler_answers_the_error_says_how_to_start_one(monkeypatch):
