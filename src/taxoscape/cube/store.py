@@ -28,9 +28,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import xarray as xr
 
-from taxoscape.contracts import CUBE_DIMS, check_cube, spatial_ref
+from taxoscape.contracts import check_cube
 from taxoscape.cube.box import Box, blocks
-from taxoscape.cube.lazy import assemble, axis_attributes, is_straight, lazy_cube
+from taxoscape.cube.layout import FORMAT, UNITS, lay_out
+from taxoscape.cube.lazy import assemble, is_straight, lazy_cube
 from taxoscape.cube.pointer import read_pointer
 from taxoscape.cube.wording import shortened, shown
 from taxoscape.errors import InputError
@@ -47,11 +48,8 @@ BLOCK_PX = 512
 """Edge of a chunk in pixels."""
 WRITE_BYTES = 64 * 2**20
 """Bytes of pixels that are read and written at a time; memory peaks at about three times that."""
-FORMAT = 1
-"""Version of the layout, in the attribute ``taxoscape_cube``."""
 SOURCE = "source.json"
 """In an unfinished store: the digest of what it is made of."""
-_UNITS = {"s": "seconds", "ns": "nanoseconds"}
 
 
 def write_cube(
@@ -114,7 +112,7 @@ def write_cube(
     part = target.with_name(target.name + ".part")
     if not _is_begun(part, identity):
         shutil.rmtree(part, ignore_errors=True)
-        _lay_out(cube, part, block_px, identity)
+        lay_out(cube, part, block_px, identity)
         write_text(part / SOURCE, json.dumps({"identity": identity}))
     writer = _Writer(cube, part, block_px)
     left = [number for number in range(len(writer.jobs)) if not writer.wrote(number)]
@@ -232,7 +230,7 @@ def read_cube(path: str | Path) -> xr.DataArray:
 def _times(folder: Path) -> npt.NDArray[np.datetime64]:
     """Read the dates of a store."""
     array = _open_array(folder, "time")
-    unit = next(unit for unit, name in _UNITS.items() if str(array.attrs["units"]).startswith(name))
+    unit = next(unit for unit, name in UNITS.items() if str(array.attrs["units"]).startswith(name))
     return np.asarray(array[:]).astype(f"datetime64[{unit}]")
 
 
@@ -299,58 +297,6 @@ def _jobs(cube: xr.DataArray, block_px: int) -> list[tuple[int, Box]]:
     times, bands, height, width = cube.shape
     windows = blocks((height, width), block=block_px, pixels=WRITE_BYTES // (bands * cube.dtype.itemsize))
     return [(time, box) for time in range(times) for box in windows]
-
-
-def _lay_out(cube: xr.DataArray, folder: Path, block_px: int, identity: str | None) -> None:
-    """Write the group and its coordinates, and the two large arrays without a chunk."""
-    import zarr
-    from zarr.codecs import ZstdCodec
-
-    lattice = Lattice.of(cube)
-    nodata = cube.attrs.get("nodata")
-    group = zarr.create_group(
-        folder,
-        zarr_format=3,
-        attributes={
-            "taxoscape_cube": FORMAT,
-            "identity": identity,
-            "Conventions": "CF-1.11",
-            "lattice": json.dumps({name: getattr(lattice, name) for name in Lattice.__slots__}),
-            "bands": [str(band) for band in cube["band"].to_numpy()],
-            "nodata": "nan" if nodata is not None and math.isnan(nodata) else nodata,
-        },
-    )
-    times, bands, height, width = cube.shape
-    edges = (min(block_px, height), min(block_px, width))
-    codec = ZstdCodec(level=3, checksum=True)
-    create = partial(group.create_array, fill_value=0, compressors=[codec], config={"write_empty_chunks": True})
-    create(
-        "scenes", shape=cube.shape, dtype=cube.dtype, chunks=(1, bands, *edges), dimension_names=CUBE_DIMS,
-        attributes={"coordinates": "valid spatial_ref", "grid_mapping": "spatial_ref"},
-    )  # fmt: skip
-    create("valid", shape=(times, height, width), dtype="bool", chunks=(1, *edges), dimension_names=("time", "y", "x"))
-    for name, (values, dims, attributes) in _coordinates(cube, lattice).items():
-        group.create_array(
-            name, data=values, dimension_names=dims, attributes=attributes, compressors=[codec] if dims else None,
-            config={"write_empty_chunks": True},
-        )  # fmt: skip
-
-
-def _coordinates(cube: xr.DataArray, lattice: Lattice) -> dict[str, tuple[npt.NDArray[Any], tuple[str, ...], Any]]:
-    """Return (values, dims, attributes) of the coordinates of a cube."""
-    y, x = lattice.coordinates()
-    times = cube["time"].to_numpy()
-    unit = next(unit for unit in _UNITS if (times.astype(f"datetime64[{unit}]") == times).all())
-    count = times.astype(f"datetime64[{unit}]").astype(np.int64)
-    _, reference, attributes = spatial_ref(lattice)
-    numbers = np.arange(1, cube.sizes["band"] + 1)
-    return {
-        "time": (count, ("time",), {"units": f"{_UNITS[unit]} since 1970-01-01", "calendar": "proleptic_gregorian"}),
-        "band": (numbers, ("band",), {"long_name": "number of the band; names are in the group's attribute 'bands'"}),
-        "y": (y, ("y",), axis_attributes(lattice)["y"]),
-        "x": (x, ("x",), axis_attributes(lattice)["x"]),
-        "spatial_ref": (np.asarray(reference), (), attributes),
-    }
 
 
 def _identity(cube: xr.DataArray, block_px: int) -> str | None:
