@@ -191,6 +191,7 @@ def test_zones_of_a_series_that_is_not_loaded_are_found_by_workers_as_by_one_pro
 
     monkeypatch.setattr("taxoscape.zones.metric.BLOCK_BYTES", 40_000)
     monkeypatch.setattr("taxoscape.zones.axes.BLOCK_BYTES", 40_000)
+    monkeypatch.setattr("taxoscape.zones.missing.BLOCK_BYTES", 40_000)
     for clusterer in ("learned", "kmeans"):
         how = {"n_clusters": 3, "clusterer": clusterer, "memory": 0}
         xr.testing.assert_identical(make_zones(series, **how, execute=Watched()), make_zones(series, **how))

@@ -148,7 +148,7 @@ def mapped(values: Rows, counts: Bool, *, origin: Float64, axes: Float64, ridge:
     result = np.empty((rows, components))
     work = partial(_mapped_part, origin.reshape(times, features), axes, back, (gram, lost, ridge))
     row_bytes = 8 * (2 * len(origin) + 4 * components**2)
-    for part, found in by_parts(values, counts, work, row_bytes=row_bytes, most_bytes=BLOCK_BYTES):
+    for part, found in by_parts(values, work, counts, row_bytes=row_bytes, most_bytes=BLOCK_BYTES):
         result[part] = found
     return result
 

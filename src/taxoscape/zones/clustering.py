@@ -152,7 +152,7 @@ def cluster(
     centres = best.centres[order]
     if metric is None:
         centroids = centres.reshape(k, counts.shape[1], -1)
-        distances = flat_distances(rows_of(series), counts, centroids)
+        distances = flat_distances(rows_of(series, execute), counts, centroids)
     else:
         centroids = counted_means(values, seen, labels.astype(np.int64) - 1, k)
         distances = np.full((grid.n_tiles, k), np.nan, dtype=np.float32)

@@ -99,9 +99,8 @@ class Metric:
         if counts is not None and not counts.all():
             return self._expected(values, counts)
         result = np.empty((len(values), self.axes.shape[1]), dtype=np.float32)
-        seen = np.ones(values.shape[:2], dtype=bool) if counts is None else counts
         work = partial(_on_axes, self.origin, self.axes)
-        for part, placed in by_parts(values, seen, work, row_bytes=8 * len(self.origin), most_bytes=BLOCK_BYTES):
+        for part, placed in by_parts(values, work, row_bytes=8 * len(self.origin), most_bytes=BLOCK_BYTES):
             result[part] = placed
         return result
 
@@ -110,7 +109,7 @@ class Metric:
         return found.astype(np.float32)
 
 
-def _on_axes(origin: Float64, axes: Float64, rows: Float32, _: Bool) -> Float32:
+def _on_axes(origin: Float64, axes: Float64, rows: Float32) -> Float32:
     """Return whole rows (row, time, feature) on axes: float32 (row, component)."""
     return np.asarray((rows.reshape(len(rows), -1) - origin) @ axes, dtype=np.float32)
 

@@ -10,8 +10,9 @@ dates that it has (`taxoscape.zones.axes`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     Int = npt.NDArray[np.int64]
     Bool = npt.NDArray[np.bool_]
 
+Result = TypeVar("Result")
+
 BLOCK_BYTES = 64 * 2**20
 """Bytes of float64 values that a computation holds at once."""
 
@@ -42,12 +45,12 @@ def counted(series: xr.Dataset, execute: Executor = in_process) -> Bool:
     values = rows_of(series, execute)
     counts = np.empty(values.shape[:2], dtype=bool)
     row_bytes = 8 * values.shape[1] * values.shape[2]
-    for part, found in by_parts(values, counts, _finite, row_bytes=row_bytes, most_bytes=BLOCK_BYTES):
+    for part, found in by_parts(values, _finite, row_bytes=row_bytes, most_bytes=BLOCK_BYTES):
         counts[part] = found
     return counts
 
 
-def _finite(rows: Float32, _: Bool) -> Bool:
+def _finite(rows: Float32) -> Bool:
     return np.asarray(np.isfinite(rows).all(axis=2), dtype=np.bool_)
 
 
@@ -195,17 +198,15 @@ def counted_means(values: Rows, counts: Bool, labels: Int, k: int) -> Float32:
     """
     dates = np.stack([counts[labels == zone].sum(axis=0) for zone in range(k)])[:, :, None]
     sums = np.zeros((k, *values.shape[1:]))
-    for part, block in _parts(values):
-        known = block if counts[part].all() else np.where(counts[part, :, None], block, 0)
-        for zone in np.unique(labels[part]):
-            sums[zone] += known[labels[part] == zone].sum(axis=0, dtype=np.float64)
+    for _, found in _by_parts(values, _sums_of_zones, counts, labels):
+        for zone, total in found.items():
+            sums[zone] += total
     means = sums / np.maximum(dates, 1)
     if (dates == 0).any():
         date_means, filled = means_of_dates(values, counts), np.zeros(sums.shape)
-        for part, block in _parts(values):
-            whole = fill_from_means(block, counts[part], date_means)
-            for zone in np.unique(labels[part]):
-                filled[zone] += whole[labels[part] == zone].sum(axis=0)
+        for _, found in _by_parts(values, partial(_filled_sums, date_means), counts, labels):
+            for zone, total in found.items():
+                filled[zone] += total
         means = np.where(dates > 0, means, filled / np.bincount(labels, minlength=k)[:, None, None])
     return np.asarray(means, dtype=np.float32)
 
@@ -234,15 +235,41 @@ def flat_distances(values: Rows, counts: Bool, centroids: Float32) -> Float32:
     targets = centroids - centre  # (zone, time, feature)
     norms = np.square(targets).sum(axis=2).T  # (time, zone)
     result = np.full((n, len(centroids)), np.nan, dtype=np.float32)
-    for part, block in _parts(values):
+    for part, squares in _by_parts(values, partial(_squares_to, centre, targets, norms), counts):
         seen = counts[part]
-        known = np.where(seen[:, :, None], block - centre, 0).reshape(len(seen), -1)
-        squares = (
-            np.square(known).sum(axis=1)[:, None] + seen @ norms - known @ (2 * targets.reshape(len(targets), -1)).T
-        )
         scaled = squares * (times / np.maximum(seen.sum(axis=1), 1))[:, None]
         result[part] = np.where(np.any(seen, axis=1, keepdims=True), np.sqrt(np.maximum(scaled, 0)), np.nan)
     return result
+
+
+def _sums_of_zones(rows: Float32, seen: Bool, labels: Int) -> dict[int, Float64]:
+    """Return the sums of the rows of each zone over the dates seen: float64 (time, feature)."""
+    known = rows if seen.all() else np.where(seen[:, :, None], rows, 0)
+    return {int(zone): known[labels == zone].sum(axis=0, dtype=np.float64) for zone in np.unique(labels)}
+
+
+def _filled_sums(date_means: Float64, rows: Float32, seen: Bool, labels: Int) -> dict[int, Float64]:
+    """Return the sums of the rows of each zone, their gaps filled: float64 (time, feature)."""
+    whole = fill_from_means(rows, seen, date_means)
+    return {int(zone): whole[labels == zone].sum(axis=0) for zone in np.unique(labels)}
+
+
+def _squares_to(
+    centre: npt.NDArray[np.floating], targets: npt.NDArray[np.floating], norms: npt.NDArray[np.floating],
+    rows: Float32, seen: Bool,
+) -> npt.NDArray[np.floating]:  # fmt: skip
+    """Return squared distances of rows to targets over the dates seen (row, target); see `flat_distances`."""
+    known = np.where(seen[:, :, None], rows - centre, 0).reshape(len(seen), -1)
+    flat = targets.reshape(len(targets), -1)
+    return np.asarray(np.square(known).sum(axis=1)[:, None] + seen @ norms - known @ (2 * flat).T)
+
+
+def _by_parts(
+    values: Rows, work: Callable[..., Result], *beside: npt.NDArray[Any]
+) -> Iterator[tuple[slice, Result]]:  # fmt: skip
+    """Do work on the parts of `_parts`, by workers where there are some."""
+    row_bytes = 8 * values.shape[1] * values.shape[2]
+    yield from by_parts(values, work, *beside, row_bytes=row_bytes, most_bytes=BLOCK_BYTES)
 
 
 def _parts(values: Rows) -> Iterator[tuple[slice, Float32]]:

@@ -19,7 +19,7 @@ import numpy as np
 
 from taxoscape.ahead import ahead
 from taxoscape.errors import InputError
-from taxoscape.executor import Executor, in_process
+from taxoscape.executor import Executor, in_order, in_process
 from taxoscape.memory import half_of_free
 
 if TYPE_CHECKING:
@@ -198,36 +198,42 @@ def some_parts(values: Rows, parts: Sequence[slice]) -> Iterator[tuple[slice, Fl
 
 
 def by_parts(
-    values: Rows, counts: Bool, work: Callable[[Float32, Bool], Result], *, row_bytes: int, most_bytes: int
+    values: Rows, work: Callable[..., Result], *beside: npt.NDArray[Any], row_bytes: int, most_bytes: int
 ) -> Iterator[tuple[slice, Result]]:
-    """Yield slices as `row_blocks`, in any order, and what ``work`` makes of the rows of each.
+    """Yield slices as `row_blocks`, in order, and what ``work`` makes of the rows of each.
 
     Parameters
     ----------
-    values, counts
-        Rows (row, time, feature), and bool (row, time): on which dates they count.
+    values
+        Rows (row, time, feature).
     work
-        Given rows and counts of a part, makes something small of them; for workers, something that can be pickled.
+        Given the rows of a part, and that part of each array ``beside``, makes something small of them. For workers it
+        can be pickled.
+    beside
+        Arrays (row, …).
     row_bytes, most_bytes
         As `row_blocks` takes them.
     """
     parts = list(row_blocks(len(values), row_bytes, most_bytes))
     if isinstance(values, np.ndarray) or not values.execute.elsewhere:
-        yield from ((part, work(block, counts[part])) for part, block in some_parts(values, parts))
+        yield from ((part, work(block, *(own[part] for own in beside))) for part, block in some_parts(values, parts))
     else:
         there = partial(_made_there, StoredRows(values.variable, values.members), values.store, work)
-        done = values.execute(there, [(part.start, counts[part]) for part in parts])
-        yield from ((parts[number], made) for number, made in done)
+        items = [(part, tuple(own[part] for own in beside)) for part in parts]
+        yield from zip(parts, in_order(values.execute(there, items)), strict=True)
 
 
 def _made_there(
-    values: StoredRows, store: str | None, work: Callable[[Float32, Bool], Result], part: tuple[int, Bool]
+    values: StoredRows,
+    store: str | None,
+    work: Callable[..., Result],
+    item: tuple[slice, tuple[npt.NDArray[Any], ...]],
 ) -> Result:
-    """Read the rows of a part, given its first and its counts, and do the work, on a worker."""
+    """Read the rows of a part and do the work on them, on a worker."""
     if store is not None and not Path(store).exists():  # it would read as rows that count on no date
         raise InputError(
             f"the worker on {gethostname()} sees no {store}: the run folder has to lie on a file system that all "
             "workers share, under the same path"
         )
-    start, counts = part
-    return work(values[start : start + len(counts)], counts)
+    part, beside = item
+    return work(values[part], *beside)
