@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 32 * 2**20
 """Bytes of differences to the mean centre that are taken at once."""
 SAMPLE_ROWS = 10_000
-SAMPLE_BYTES = 256 * 2**20
+SAMPLE_BYTES = 64 * 2**20
 """Rows, and bytes of them, on which k-means++ is done, at most; ten rows a cluster even where they are more."""
 
 
@@ -80,8 +80,9 @@ def kmeans_partition(
     fill = means_of_dates(values, seen) if gaps else None
     sample = _sample_of(values, seen, k, fill, rng)
     middle = sample.mean(axis=0, dtype=np.float64) if fill is None else fill.ravel()
-    begun = [_seeded(sample - middle.astype(np.float32), sample, k, seed) for seed in seeds]
-    del sample
+    about_middle = sample - middle.astype(np.float32)
+    begun = [_seeded(about_middle, sample, k, seed) for seed in seeds]
+    del sample, about_middle
     source = Source(values, seen, middle=middle, fill=fill)
     if first is not None and all((first == label).any() for label in range(k)):
         begun.insert(0, means_of(source, [first], [k])[0])
