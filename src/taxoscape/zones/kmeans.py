@@ -22,7 +22,7 @@ from taxoscape.progress import Track, silent
 from taxoscape.zones.lloyd import Source, lloyd, means_of
 from taxoscape.zones.missing import fill_from_means, flat_distances, means_of_dates
 from taxoscape.zones.rows import row_blocks
-from taxoscape.zones.starts import MAX_ITERATIONS, Partition
+from taxoscape.zones.starts import MAX_ITERATIONS, Partition, axes_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -81,6 +81,8 @@ def kmeans_partition(
     sample = _sample_of(values, seen, k, fill, rng)
     middle = sample.mean(axis=0, dtype=np.float64) if fill is None else fill.ravel()
     about_middle = sample - middle.astype(np.float32)
+    if sample.shape[1] > len(sample):  # as far apart in fewer columns
+        about_middle = axes_of(about_middle)[0]
     begun = [_seeded(about_middle, sample, k, seed) for seed in seeds]
     del sample, about_middle
     source = Source(values, seen, middle=middle, fill=fill)
