@@ -114,7 +114,7 @@ def cluster(
 
     Notes
     -----
-    Memory beside the series: of ``kmeans`` a sample of at most 256 MiB of it, twice, and 12 bytes a tile and start; of
+    Memory beside the series: of ``kmeans`` a sample of at most 64 MiB of it, twice, and 12 bytes a tile and start; of
     ``learned`` some 200 bytes a tile and a sample of 2 000 series in float64 a few times; of both a few blocks of
     64 MB, and of a series in memory in which tiles count on no date a copy without these. With one thread count and one
     seed the result is the same bit for bit, in memory or not. A lazy series is read four to five times by ``learned``;

@@ -22,7 +22,7 @@ from taxoscape.progress import Track, silent
 from taxoscape.zones.lloyd import Source, lloyd, means_of
 from taxoscape.zones.missing import fill_from_means, flat_distances, means_of_dates
 from taxoscape.zones.rows import row_blocks
-from taxoscape.zones.starts import MAX_ITERATIONS, Partition
+from taxoscape.zones.starts import MAX_ITERATIONS, Partition, axes_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 32 * 2**20
 """Bytes of differences to the mean centre that are taken at once."""
 SAMPLE_ROWS = 10_000
-SAMPLE_BYTES = 256 * 2**20
+SAMPLE_BYTES = 64 * 2**20
 """Rows, and bytes of them, on which k-means++ is done, at most; ten rows a cluster even where they are more."""
 
 
@@ -80,8 +80,11 @@ def kmeans_partition(
     fill = means_of_dates(values, seen) if gaps else None
     sample = _sample_of(values, seen, k, fill, rng)
     middle = sample.mean(axis=0, dtype=np.float64) if fill is None else fill.ravel()
-    begun = [_seeded(sample - middle.astype(np.float32), sample, k, seed) for seed in seeds]
-    del sample
+    about_middle = sample - middle.astype(np.float32)
+    if sample.shape[1] > len(sample):  # as far apart in fewer columns
+        about_middle = axes_of(about_middle)[0]
+    begun = [_seeded(about_middle, sample, k, seed) for seed in seeds]
+    del sample, about_middle
     source = Source(values, seen, middle=middle, fill=fill)
     if first is not None and all((first == label).any() for label in range(k)):
         begun.insert(0, means_of(source, [first], [k])[0])

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from taxoscape.ahead import spread
 from taxoscape.progress import Track, silent
 from taxoscape.zones.missing import fill_from_means
 from taxoscape.zones.rows import row_blocks, some_parts
@@ -36,8 +37,10 @@ if TYPE_CHECKING:
     Float64 = npt.NDArray[np.float64]
     Bool = npt.NDArray[np.bool_]
 
-BLOCK_BYTES = 16 * 2**20
+BLOCK_BYTES = 8 * 2**20
 """Bytes of float32 rows that are looked at at once: what is skipped, is skipped in such blocks."""
+MOST_THREADS = 8
+"""Blocks that are looked at side by side, each by a thread; with more, their memory would count."""
 TOLERANCE = 1e-4
 """Squared way of all centres in a pass, over the mean variance of a column, at which the passes end, as in
 scikit-learn."""
@@ -68,15 +71,19 @@ class Source:
         self.times = 1 if self.whole else seen.shape[1]
         self.parts = list(row_blocks(len(values), 4 * len(self.middle), BLOCK_BYTES))
         self.lengths: Float64 = np.full(len(values), np.nan)
+        self.threads = min(MOST_THREADS, _threads())
 
     def blocks(self, parts: Sequence[slice]) -> Iterator[tuple[slice, Float32, Float32]]:
         """Yield some of the parts, their rows, and which dates were seen: float32 (row, 1) where all were."""
-        for part, block in some_parts(self.values, parts):
-            rows = self.made(block, self.seen[part])
-            if np.isnan(self.lengths[part.start]):
-                self.lengths[part] = _lengths(rows)
-            seen = np.ones((len(rows), 1), np.float32) if self.whole else self.seen[part].astype(np.float32)
-            yield part, rows, seen
+        yield from map(self.block, some_parts(self.values, parts))
+
+    def block(self, found: tuple[slice, Float32]) -> tuple[slice, Float32, Float32]:
+        """Return a part of the rows as `blocks` yields it, from the values read."""
+        part, values = found
+        rows = self.made(values, self.seen[part])
+        if np.isnan(self.lengths[part.start]):
+            self.lengths[part] = _lengths(rows)
+        return part, rows, np.ones((len(rows), 1), np.float32) if self.whole else self.seen[part].astype(np.float32)
 
     def made(self, block: npt.NDArray[np.floating], seen: Bool) -> Float32:
         """Return rows (row, time, feature) as the passes take them."""
@@ -105,8 +112,8 @@ class _Start:
     """(row,): bound from above on the distance to the own centre."""
     lower: Float32
     """(row,): bound from below on the distance to any other."""
-    moved: int = 0
-    """Rows that changed their cluster in this pass."""
+    moved: bool = False
+    """Whether a row changed its cluster in this pass."""
     last: bool = False
     """Whether only labels are wanting: the centres have come to rest."""
     done: bool = False
@@ -191,6 +198,15 @@ def lloyd(
     A cluster that loses all its rows takes the row farthest from its centre among clusters of several rows, which is
     found in a pass of its own. Memory: the blocks, some 12 bytes a row and start, and 12 bytes a value of the centres.
     """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):  # threads have blocks of their own
+        return _lloyd(source, centres, labels, tolerance, most, track)
+
+
+def _lloyd(
+    source: Source, centres: Sequence[Float32], labels: Sequence[Int] | None, tolerance: float, most: int, track: Track
+) -> Passes:
     n = len(source.values)
     starts = [_Start.at((own - source.middle).astype(np.float32), n, source.times) for own in centres]
     if labels is not None:
@@ -246,9 +262,14 @@ def means_of(source: Source, labelings: Sequence[Int], ks: Sequence[int]) -> lis
 
 def _begin_with(source: Source, starts: list[_Start], labels: Sequence[Int]) -> None:
     """Put the rows into given clusters, in one pass, and the centres to their means."""
-    for part, rows, seen in source.blocks(source.parts):
+
+    def summed(found: tuple[slice, Float32]) -> tuple[Float64, Float64]:
+        part, rows, seen = source.block(found)
         changes = [np.eye(len(start.centres))[own[part]] for start, own in zip(starts, labels, strict=True)]
-        _add(starts, changes, rows, seen)
+        return _sums(changes, rows, seen)
+
+    for sums, dates in spread(summed, some_parts(source.values, source.parts), source.threads):
+        _add(starts, sums, dates)
     for start, own in zip(starts, labels, strict=True):
         start.labels = own.astype(np.int32)
         start.centres = start.means()
@@ -260,9 +281,9 @@ def _sweep(source: Source, going: list[_Start]) -> int:
     targets = np.concatenate([-2 * start.centres for start in going]).T
     squares = np.concatenate([start.squares() for start in going]).T.astype(np.float32)
     largest = [float(start.squares().sum(axis=1).max()) for start in going]
-    for start in going:
-        start.moved = 0
-    for part, rows, seen in source.blocks(wanted):
+
+    def looked_at(found: tuple[slice, Float32]) -> tuple[Float64, Float64, Bool] | None:
+        part, rows, seen = source.block(found)
         some = np.flatnonzero(np.logical_or.reduce([start.open(part) for start in going]))
         if 2 * len(some) < len(rows):
             rows, seen = rows[some], seen[some]
@@ -275,9 +296,21 @@ def _sweep(source: Source, going: list[_Start]) -> int:
             end = begin + len(start.centres)
             changes.append(_settle(start, part.start + some, distances[:, begin:end], lengths, far, rows.shape[1]))
             begin = end
-        moved = np.flatnonzero(np.logical_or.reduce([change.any(axis=1) for change in changes]))
-        if len(moved):
-            _add(going, [change[moved] for change in changes], rows[moved], seen[moved])
+        moved = [change.any(axis=1) for change in changes]
+        which = np.flatnonzero(np.logical_or.reduce(moved))
+        if not len(which):
+            return None
+        own = np.array([rows.any() for rows in moved])
+        return *_sums([change[which] for change in changes], rows[which], seen[which]), own
+
+    for start in going:
+        start.moved = False
+    for found in spread(looked_at, some_parts(source.values, wanted), source.threads):
+        if found is not None:
+            sums, dates, moved = found
+            _add(going, sums, dates)
+            for start, came in zip(going, moved.tolist(), strict=True):
+                start.moved |= came
     return len(wanted)
 
 
@@ -302,14 +335,17 @@ def _settle(
     left = moved[former[moved] >= 0]
     change[left, former[left]] = -1
     start.labels[which] = nearest
-    start.moved += len(moved)
     return change
 
 
-def _add(starts: list[_Start], changes: Sequence[npt.NDArray[np.floating]], rows: Float32, seen: Float32) -> None:
-    """Change sums and dates by rows that come and go, in float64."""
-    member = np.concatenate(changes, axis=1).T
-    sums, dates = member @ rows.astype(np.float64), member @ seen.astype(np.float64)
+def _sums(changes: Sequence[npt.NDArray[np.floating]], rows: Float32, seen: Float32) -> tuple[Float64, Float64]:
+    """Return by how much rows that come and go change the sums and dates of all clusters, in float64."""
+    member = np.concatenate(changes, axis=1).T.astype(np.float64)
+    return member @ rows.astype(np.float64), member @ seen.astype(np.float64)
+
+
+def _add(starts: list[_Start], sums: Float64, dates: Float64) -> None:
+    """Change the sums and dates of starts."""
     begin = 0
     for start in starts:
         end = begin + len(start.centres)
@@ -327,7 +363,7 @@ def _advance(source: Source, start: _Start, least: float, *, last: bool) -> None
     means = start.means()
     ways = np.sqrt(np.square((means - start.centres).astype(np.float64)).sum(axis=1))
     start.centres = means
-    if start.moved == 0 and not filled:
+    if not start.moved and not filled:
         start.done = True
         return
     start.last = last or (not filled and float(np.square(ways).sum()) <= least)
@@ -386,3 +422,10 @@ def _lengths(rows: Float32) -> Float64:
         part = rows[:, start : start + NORM_COLUMNS]
         total += np.einsum("ij,ij->i", part, part)
     return total
+
+
+def _threads() -> int:
+    """Return how many threads numerical libraries may use now."""
+    from threadpoolctl import threadpool_info
+
+    return max([int(pool["num_threads"]) for pool in threadpool_info() if pool["user_api"] == "blas"], default=1)
