@@ -5,8 +5,8 @@ channels last, and in bfloat16 where the machine multiplies it.
 
 Vectors are those of the network but for rounding. In float32 they differ by less than `CLOSE` of their length; in
 bfloat16, whose numbers have eight bits, by less than `NEAR`. Maps alone are narrow: pixels are scaled, statistics
-taken, maps pooled and the last layer multiplied in float32. Tiles then go into the same zones to an adjusted Rand index
-of 0.99 and more. Zones that are made anew are the same to as much under the paper's network; under the default one they
+taken and maps pooled in float32, and the last layer multiplied in more. Tiles then go into the same zones to an
+adjusted Rand index of 0.99 and more. Zones that are made anew are the same to as much under the paper's network; under the default one they
 may hang on less, so that it is in float32 unless asked for (`machine.settled_precision`).
 
 oneDNN, which PyTorch brings along, adds, rectifies and stores in one pass what it has convolved. PyTorch offers that to
@@ -118,13 +118,17 @@ def folded(network: nn.Module) -> nn.Module:
 
 
 class _QuickFastNet(nn.Module):
-    """`FastNet` in evaluation."""
+    """`FastNet` in evaluation.
+
+    The last layer is multiplied in float64 and rounded: its float32 would depend on how many tiles there are.
+    """
 
     def __init__(self, network: FastNet, dtype: torch.dtype) -> None:
         super().__init__()
         whole = cast("FastNet", folded(network))
-        self.dtype, self.head = dtype, whole
+        self.dtype = dtype
         self.layers = nn.ModuleList(_Layer(layer, dtype) for layer in whole.maps if isinstance(layer, nn.Conv2d))
+        self.end = whole.double()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return vectors, float32 (n, feature), of tiles (n, band, y, x)."""
@@ -133,7 +137,8 @@ class _QuickFastNet(nn.Module):
             x = layer(x)
         maps = x.float().permute(0, 2, 3, 1).flatten(1, 2)  # (n, y · x, 128): as it lies in memory
         mean = maps.mean(dim=1, keepdim=True)
-        return self.head.vectors_of(mean[:, 0], (maps - mean).square_().mean(dim=1))
+        variance = (maps - mean).square_().mean(dim=1)
+        return self.end.vectors_of(mean[:, 0].double(), variance.double()).float()
 
 
 class _QuickTileNet(nn.Module):
