@@ -6,8 +6,8 @@ channels last, and in bfloat16 where the machine multiplies it.
 Vectors are those of the network but for rounding. In float32 they differ by less than `CLOSE` of their length; in
 bfloat16, whose numbers have eight bits, by less than `NEAR`. Maps alone are narrow: pixels are scaled, statistics
 taken and maps pooled in float32, and the last layer multiplied in more. Tiles then go into the same zones to an
-adjusted Rand index of 0.99 and more. Zones that are made anew are the same to as much under the paper's network; under the default one they
-may hang on less, so that it is in float32 unless asked for (`machine.settled_precision`).
+adjusted Rand index of 0.99 and more. Zones that are made anew are the same to as much under the paper's network; under
+the default one they may hang on less, so that it is in float32 unless asked for (`machine.settled_precision`).
 
 oneDNN, which PyTorch brings along, adds, rectifies and stores in one pass what it has convolved. PyTorch offers that to
 its compiler and not to its users, so it is tried once on a small example, and where it is missing or not what it should
