@@ -8,7 +8,7 @@ weights and that of the input each cost as much as the layer itself.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from taxoscape.config import TRAINING_FREE, EncoderSettings, Settings
 
@@ -199,6 +199,13 @@ def network_of(settings: Settings) -> str:
     return encoder.encoder if encoder.encoder in TRAINING_FREE else encoder.network
 
 
+def precision_of(settings: Settings) -> Literal["float32", "bfloat16"]:
+    """Return the precision that a run encodes in, settled for its network and the machine."""
+    from taxoscape.embedding.machine import settled_device, settled_precision
+
+    return settled_precision(settings.run.precision, network_of(settings), settled_device(settings.run.device))
+
+
 def uses_tilenet(settings: Settings) -> bool:
     """Whether a run has the paper's network, which takes long."""
     return network_of(settings) == "tilenet"
@@ -260,16 +267,14 @@ def best_batch(settings: Settings, *, n_bands: int) -> int | None:
     It does not for encoders without training, for overlapping tiles in one pass, and on a GPU, which many tiles fill.
     """
     from taxoscape.embedding.dense import is_dense
-    from taxoscape.embedding.machine import settled_precision, torch_threads
+    from taxoscape.embedding.machine import torch_threads
     from taxoscape.embedding.quick import measured_batch, quick_network
 
     used, size = as_used(settings), settings.grid.tile_size
     dense = is_dense(used.encoder.network, tile_size=size, stride=settings.grid.stride or size)
     if used.encoder.encoder in TRAINING_FREE or settings.run.device != "cpu" or dense:
         return None
-    network = quick_network(
-        _network(used, n_bands, size), settled_precision(settings.run.precision, used.encoder.network)
-    )
+    network = quick_network(_network(used, n_bands, size), precision_of(settings))
     with torch_threads(settings.run.threads):
         return measured_batch(network, tile_px=size, n_bands=n_bands)
 

@@ -210,12 +210,12 @@ def _clear(folder: RunFolder) -> None:
 
 def _settle_machine(settings: Settings, bands: Sequence[str]) -> RunSettings:
     """Choose threads, device, precision and tiles in a batch once; they are kept on resume."""
-    from taxoscape.embedding.machine import settled_device, settled_precision
-    from taxoscape.run.cost import best_batch, network_of
+    from taxoscape.embedding.machine import settled_device
+    from taxoscape.run.cost import best_batch, precision_of
 
     device = settled_device(settings.run.device)
     threads = settings.run.threads or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [0])
-    precision = settled_precision(settings.run.precision, network_of(settings), device)
+    precision = precision_of(settings)
     settled = replace(settings.run, device=device, threads=threads, precision=precision)
     batch = settled.batch_tiles or best_batch(replace(settings, run=settled), n_bands=len(bands))
     return replace(settled, batch_tiles=batch)
