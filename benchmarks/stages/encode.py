@@ -49,7 +49,7 @@ def beside_product(cube: xr.DataArray, home: Path, *, edge: int, turns: int) -> 
 
     from taxoscape.embedding.machine import operations, settled_precision
 
-    precision = settled_precision("auto")
+    precision = settled_precision("auto", "tilenet")
     left, right = (torch.randn(edge, edge).to(getattr(torch, precision)) for _ in range(2))
     times = 8
 
@@ -73,11 +73,11 @@ def beside_product(cube: xr.DataArray, home: Path, *, edge: int, turns: int) -> 
 
 
 def alone(cube: xr.DataArray, home: Path, *, turns: int) -> list[Measure]:
-    """Return tiles a second of the default network, as settled and in float32."""
-    from taxoscape.embedding.machine import settled_precision
+    """Return tiles a second of the default network, as settled and in bfloat16."""
+    from taxoscape.embedding.machine import has_bfloat16, settled_precision
 
     found = []
-    for precision in dict.fromkeys((settled_precision("auto"), "float32")):
+    for precision in dict.fromkeys((settled_precision("auto", "fast"), "bfloat16" if has_bfloat16() else "float32")):
         own, _, n = encoding("fast", cube, home, precision=precision)
         what = f"default network with statistics, {n} tiles of {TILE} × {TILE} × 3, Zarr to Zarr, {precision}"
         seconds = repeated(own, turns=turns)

@@ -257,7 +257,7 @@ class RunSettings:
     """Where networks run; chosen once and kept on resume. With workers (``--scheduler``), ``auto`` is left to each."""
     precision: Precision = "auto"
     """What a network that encodes holds its maps in: ``bfloat16``, which is quick where the machine multiplies it, or
-    ``float32``; ``auto``: the first where the machine has it, chosen once and kept on resume."""
+    ``float32``; ``auto``: the first for TileNet where the machine has it; chosen once and kept on resume."""
     batch_tiles: Positive | None = None
     """Tiles that a network that encodes is given at once; None: measured once and kept on resume."""
     memory: Annotated[int, BeforeValidator(_memory_size)] | None = None

@@ -25,12 +25,16 @@ def test_auto_takes_the_gpu_where_there_is_one(monkeypatch, wanted, gpu, found):
     assert settled_device(wanted) == found
 
 
-def test_auto_is_bfloat16_where_the_machine_multiplies_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_is_bfloat16_for_tilenet_where_the_machine_multiplies_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for has, settled in ((True, "bfloat16"), (False, "float32")):
         monkeypatch.setattr(machine, "has_bfloat16", lambda device, has=has: has)
-        assert machine.settled_precision("auto") == settled
-        assert machine.settled_precision("float32") == "float32"
-        assert machine.settled_precision("bfloat16") == "bfloat16"
+        assert machine.settled_precision("auto", "tilenet") == settled
+        assert machine.settled_precision("auto", "fast") == "float32"
+        for network in ("fast", "tilenet"):
+            assert machine.settled_precision("float32", network) == "float32"
+            assert machine.settled_precision("bfloat16", network) == "bfloat16"
 
 
 def test_float32_on_a_gpu_is_not_cut_to_TF32_and_all_is_as_before_afterwards() -> None:

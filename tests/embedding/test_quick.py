@@ -78,6 +78,33 @@ def test_a_quickened_encoder_gives_the_vectors_of_the_encoder_within_the_bound(
     assert np.array_equal(plain.embed(tiles(n, network[1], seed)), want)  # the encoder itself is as it was
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("network", "size"), [("tilenet", 49), ("fast", 10), ("fast", 30)])
+def test_vectors_hardly_depend_on_how_many_tiles_are_given_at_once(network: str, size: int, precision: str) -> None:
+    made, x = quick.quickened(an_encoder(network, size), precision), tiles(9, size)  # type: ignore[arg-type]
+    want = made.embed(x, batch_size=8)
+    assert all(gap(made.embed(x, batch_size=n), want) <= 1e-6 for n in (1, 3, 16))  # none where it was tried
+
+
+def test_the_number_of_tiles_is_measured_and_near_the_usual_one() -> None:
+    network = quick.quick_network(an_encoder("fast", 20).network, "float32")
+    usual = quick.usual_batch(network, 20)
+    assert quick.measured_batch(network, tile_px=20, n_bands=3) in (usual // 2, usual, usual * 2)
+    assert quick.usual_batch(network, 1000) == quick.LEAST
+    assert quick.usual_batch(network, 100, device="cuda") == 512
+
+
+def test_another_number_is_taken_only_where_it_is_clearly_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = quick.quick_network(an_encoder("fast", 20).network, "float32")
+    usual = quick.usual_batch(network, 20)
+    for half, best in ((0.0008, usual // 2), (0.00095, usual)):
+        seconds = {usual // 2: half, usual: 0.001, usual * 2: 0.002}
+        monkeypatch.setattr(quick, "seconds_a_tile", lambda network, n, seconds=seconds, **_: seconds[n])
+        assert quick.measured_batch(network, tile_px=20, n_bands=3) == best
+    monkeypatch.setattr(quick, "seconds_a_tile", lambda network, n, **_: 1.0 if n == usual else pytest.fail("too slow"))
+    assert quick.measured_batch(network, tile_px=20, n_bands=3) == usual
+
+
 @pytest.mark.parametrize("network", ["tilenet", "fast"])
 def test_bfloat16_is_what_the_maps_are_held_in(network: str) -> None:
     plain, x = an_encoder(network, 50), tiles(3, 50)

@@ -200,3 +200,19 @@ def test_a_stage_without_what_it_needs_names_the_command_to_run_first(stage, sce
     capsys.readouterr()
     assert run_command([stage, str(out)]) == 2
     assert "needs 'cube'" in capsys.readouterr().err
+
+
+def test_precision_and_tiles_in_a_batch_are_settled_once_and_another_precision_is_another_series(finished, tmp_path):
+    kept = tomllib.loads((finished / "run.toml").read_text())["run"]
+    assert kept["precision"] == "float32"
+    assert kept["batch_tiles"] >= 1
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    before = (run / "series_geographic.zarr/embedding/c/0/0/0").read_bytes()
+    assert run_command(["encode", str(run), "--precision", "bfloat16"]) == 0
+    assert tomllib.loads((run / "run.toml").read_text())["run"]["precision"] == "bfloat16"
+    assert (run / "series_geographic.zarr/embedding/c/0/0/0").read_bytes() != before
+    assert states(run)["cluster"] != "done"
+    assert run_command(["encode", str(run), "--precision", "auto"]) == 0
+    assert tomllib.loads((run / "run.toml").read_text())["run"] == kept
+    assert (run / "series_geographic.zarr/embedding/c/0/0/0").read_bytes() == before

@@ -5,8 +5,9 @@ when they are done, and write one by one. A block's result does not depend on th
 by one, or, where they overlap and the network is the default one, all together (`taxoscape.embedding.dense`). A tile
 that does not count on a date has no vector, and is not sent through the network alone.
 
-One by one they go through a quicker copy of the network (`taxoscape.embedding.quick`), in bfloat16 where the machine
-multiplies it, while a thread reads the next tiles, also those of the next block.
+One by one they go through a quicker copy of the network (`taxoscape.embedding.quick`), the paper's in bfloat16 where
+the machine multiplies it. Where the cube is too large to be held, a thread reads the next tiles meanwhile, also those
+of the next block.
 """
 
 from __future__ import annotations
@@ -285,8 +286,8 @@ def encode(
         a series takes one with missing dates, too, and tells the difference.
     precision
         What the network's maps are held in: ``bfloat16``, which is quick where the machine multiplies it and moves
-        vectors by less than `quick.NEAR` of their length; ``float32``; ``auto``, the first where the machine has it.
-        Overlapping tiles that are encoded in one pass are in float32.
+        vectors by less than `quick.NEAR` of their length; ``float32``; ``auto``, the first for TileNet where the
+        machine has it (`machine.settled_precision`). Overlapping tiles that are encoded in one pass are in float32.
     track
         Told of the progress, block by block.
 

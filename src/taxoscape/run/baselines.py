@@ -203,12 +203,9 @@ def _encoded(kind: str) -> Callable[[_Task], _Partition]:
                 rng=seed,
                 min_valid=min_valid,
             )
-        precision = settled_precision(settings.run.precision, encoder.device.type)
-        series = encode(
-            task.cube, encoder, grid=task.grid, min_valid=min_valid, precision=precision, track=task.context.track
-        )
+        series = encode(task.cube, encoder, grid=task.grid, min_valid=min_valid, track=task.context.track)
         labels, n_features, metrics, _ = _clustered(series, task)
-        narrow = kind in ("tilenet", "fast") and precision == "bfloat16"
+        narrow = settled_precision("auto", kind, encoder.device.type) == "bfloat16"
         return labels, n_features, metrics, "encoded in bfloat16" if narrow else ""
 
     return make

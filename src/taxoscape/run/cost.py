@@ -8,7 +8,7 @@ weights and that of the input each cost as much as the layer itself.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from taxoscape.config import TRAINING_FREE, EncoderSettings, Settings
 
@@ -193,10 +193,22 @@ def overlap_advice(settings: Settings) -> str:
     return advice(encoder.network, tile_size=shape.tile_size, stride=shape.stride or shape.tile_size)
 
 
+def network_of(settings: Settings) -> str:
+    """Return the name of the network that a run encodes with."""
+    encoder = as_used(settings).encoder
+    return encoder.encoder if encoder.encoder in TRAINING_FREE else encoder.network
+
+
+def precision_of(settings: Settings) -> Literal["float32", "bfloat16"]:
+    """Return the precision that a run encodes in, settled for its network and the machine."""
+    from taxoscape.embedding.machine import settled_device, settled_precision
+
+    return settled_precision(settings.run.precision, network_of(settings), settled_device(settings.run.device))
+
+
 def uses_tilenet(settings: Settings) -> bool:
     """Whether a run has the paper's network, which takes long."""
-    encoder = as_used(settings).encoder
-    return encoder.encoder not in TRAINING_FREE and encoder.network == "tilenet"
+    return network_of(settings) == "tilenet"
 
 
 def operations(settings: Settings, *, tile_px: int, n_bands: int) -> float:
@@ -243,7 +255,7 @@ def _rates(settings: Settings, n_bands: int) -> tuple[float, float]:
         training, encoding = step_seconds(network, n_tiles=n, tile_px=size, n_bands=n_bands, device=device)
         rate = n * tile / encoding
         if device == "cpu" and not is_dense(name, tile_size=size, stride=settings.grid.stride or size):
-            quick = quick_network(network.to(device), settled_precision(settings.run.precision, device))
+            quick = quick_network(network.to(device), settled_precision(settings.run.precision, name, device))
             batch = settings.run.batch_tiles or usual_batch(quick, size)
             rate = tile / seconds_a_tile(quick, batch, tile_px=size, n_bands=n_bands)
     return BACK_AND_FORTH * n * tile / training, rate
@@ -255,14 +267,14 @@ def best_batch(settings: Settings, *, n_bands: int) -> int | None:
     It does not for encoders without training, for overlapping tiles in one pass, and on a GPU, which many tiles fill.
     """
     from taxoscape.embedding.dense import is_dense
-    from taxoscape.embedding.machine import settled_precision, torch_threads
+    from taxoscape.embedding.machine import torch_threads
     from taxoscape.embedding.quick import measured_batch, quick_network
 
     used, size = as_used(settings), settings.grid.tile_size
     dense = is_dense(used.encoder.network, tile_size=size, stride=settings.grid.stride or size)
     if used.encoder.encoder in TRAINING_FREE or settings.run.device != "cpu" or dense:
         return None
-    network = quick_network(_network(used, n_bands, size), settled_precision(settings.run.precision))
+    network = quick_network(_network(used, n_bands, size), precision_of(settings))
     with torch_threads(settings.run.threads):
         return measured_batch(network, tile_px=size, n_bands=n_bands)
 

@@ -24,6 +24,7 @@ from taxoscape.executor import Executor, in_process
 from taxoscape.files import write_text
 from taxoscape.grid import Lattice
 from taxoscape.progress import Track, silent
+from taxoscape.run.cost import precision_of
 from taxoscape.run.folder import LOG_FILE, SETTINGS_FILE, WORK_FOLDER, RunFolder
 from taxoscape.run.outcome import Context
 from taxoscape.run.prepare import refuse_impossible
@@ -130,6 +131,8 @@ def change(folder: RunFolder, name: str, explicit: Explicit) -> None:
             document.setdefault(section, {}).update(values)
         sections = {key: value for key, value in document.items() if key not in OTHER_KEYS}
         settings = from_dict(with_paths(sections, lambda path: os.path.normpath(base / path)))
+        if settings.run.precision == "auto":
+            sections.setdefault("run", {})["precision"] = precision_of(settings)
         of = settings.zones.of
         gone = of is not None and not RunFolder(of).exists  # whose zones these are: its own copy is enough
         if not gone and any((folder / made).exists() for made in stage_named("cube").outputs):

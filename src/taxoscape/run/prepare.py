@@ -224,12 +224,12 @@ def _clear(folder: RunFolder) -> None:
 
 def _settle_machine(settings: Settings, bands: Sequence[str], *, workers: bool) -> RunSettings:
     """Choose threads, device, precision and tiles in a batch once; they are kept on resume."""
-    from taxoscape.embedding.machine import settled_device, settled_precision
-    from taxoscape.run.cost import best_batch
+    from taxoscape.embedding.machine import settled_device
+    from taxoscape.run.cost import best_batch, precision_of
 
     device = settings.run.device if workers else settled_device(settings.run.device)
     threads = settings.run.threads or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [0])
-    precision = settled_precision(settings.run.precision, device)
+    precision = precision_of(settings)
     settled = replace(settings.run, device=device, threads=threads, precision=precision)
     if device == "auto" or settled.batch_tiles:  # each machine its own, or what was asked for
         return settled
