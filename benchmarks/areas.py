@@ -67,7 +67,7 @@ def need(tiles: int, case: dict[str, Any]) -> Need:
 def table(case: dict[str, Any]) -> str:
     """Return what each area takes as a Markdown table, and the arithmetic in words."""
     lines = [
-        "| area | km² = tiles | tile dates | hours on one machine | machines for one day | disk | memory of the tiles |",
+        "| area | km² = tiles | tile dates | hours, one machine | machines for one day | disk | memory of the tiles |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for name, tiles in AREAS.items():
