@@ -54,6 +54,9 @@ class CubeSettings:
     """First date to take, ISO (2020-03-01, 2020-03 or 2020)."""
     end: str | None = None
     """Last date to take, ISO, inclusive."""
+    aoi: str | None = None
+    """File of polygons (``file#layer`` where it has several layers) that the cube is cropped to and outside of which no
+    pixel is valid; None: all that the scenes cover."""
     calendar: tuple[str, ...] = ()
     """Dates, ISO, that the scenes are to stand for: those of the run whose zones are taken; empty: their own."""
     match: Literal["season", "order"] = "season"
@@ -70,7 +73,8 @@ class GridSettings:
     stride: Positive | None = None
     """Pixels from one tile to the next; None: the tile size."""
     partial: Literal["drop", "keep"] = "drop"
-    """What becomes of tiles that are not wholly inside the region."""
+    """What becomes of tiles that are not wholly inside the region. With an area of interest they are kept where this is
+    not given, and count by their share of valid pixels like any other."""
     min_valid: Share = 0.5
     """Share of valid pixels from which a tile counts on a date."""
     fill: bool = False
@@ -286,6 +290,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 def resolve(explicit: Mapping[str, Mapping[str, Any]], preset: str = "fast") -> Settings:
     """Return the settings that explicit ones and a preset make together; explicit ones win.
 
+    With an area of interest, tiles that reach over its edge are kept unless ``grid.partial`` says otherwise.
+
     Raises
     ------
     InputError
@@ -296,7 +302,15 @@ def resolve(explicit: Mapping[str, Mapping[str, Any]], preset: str = "fast") -> 
     merged = {name: dict(values) for name, values in PRESETS[preset].items()}
     for section, values in explicit.items():
         merged[section] = {**merged.get(section, {}), **values} if isinstance(values, Mapping) else values
+    if _aoi_of(merged) and isinstance(merged.get("grid", {}), Mapping):
+        merged["grid"] = {"partial": "keep", **merged.get("grid", {})}
     return from_dict(merged)
+
+
+def _aoi_of(values: Mapping[str, Any]) -> Any:
+    """Return the area of interest among settings that are not checked yet."""
+    cube = values.get("cube")
+    return cube.get("aoi") if isinstance(cube, Mapping) else None
 
 
 def from_dict(values: Mapping[str, Any]) -> Settings:

@@ -10,7 +10,7 @@ the ones of the cube: with one band picked and nodata 0, each 0 of it is invalid
 
 *Mosaic.* Where scenes of one date overlap, a pixel is that of the first scene in which it is valid, by the number of
 the scene, which follows the sorted paths; where it is valid in none, that of the first scene there. Where no scene
-lies, it is nodata where the dtype holds it, else NaN or 0, and it is invalid.
+lies, or outside of the area of interest, it is nodata where the dtype holds it, else NaN or 0, and it is invalid.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from taxoscape.cube.area import Stencil
 from taxoscape.cube.box import Box
 from taxoscape.cube.planned import CubePlan, PlannedFile
 from taxoscape.cube.rasters import read_box, read_mask
@@ -141,11 +142,13 @@ class Mosaic:
     """What to read."""
     _scenes: list[list[Scene]] = field(init=False, repr=False)
     _last: threading.local = field(init=False, repr=False)
+    _stencil: Stencil | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         by_date = scenes_of(self.plan.files)
         self._scenes = [by_date.get(day, []) for day in self.plan.dates]
         self._last = threading.local()
+        self._stencil = None if self.plan.area is None else Stencil(self.plan.area, self.plan.lattice)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Mosaic, (self.plan,)
@@ -165,6 +168,7 @@ class Mosaic:
         for scene in here:
             part = scene.box.intersect(box)
             values[:, *part.relative_to(box).slices] = scene.read(part, names, self.dtype)
+        self._blank(values, box)
         return values
 
     def valid(self, time: int, box: Box) -> npt.NDArray[np.bool_]:
@@ -175,7 +179,7 @@ class Mosaic:
             valid = np.zeros((box.height, box.width), np.bool_)
             for scene in here:
                 valid[scene.box.intersect(box).relative_to(box).slices] = True
-            return valid
+            return valid if self._stencil is None else valid & self._stencil(box)
         return self._both(time, box)[1].copy()
 
     def _both(self, time: int, box: Box) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
@@ -190,6 +194,8 @@ class Mosaic:
     def _assemble(self, time: int, box: Box) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
         values = self._empty(len(self.plan.bands), box)
         valid = np.zeros(values.shape[1:], np.bool_)
+        if self._stencil is not None and not self._stencil(box).any():
+            return values, valid
         covered = np.zeros_like(valid)
         for scene in self._here(time, box):
             part = scene.box.intersect(box)
@@ -204,7 +210,16 @@ class Mosaic:
                 values[:, *at] = pixels
             valid[at] |= usable
             covered[at] = True
-        return values, valid
+        inside = self._blank(values, box)
+        return values, valid if inside is None else valid & inside
+
+    def _blank(self, values: npt.NDArray[Any], box: Box) -> npt.NDArray[np.bool_] | None:
+        """Make pixels outside of the area of interest those of no data; return which lie inside, None: all."""
+        if self._stencil is None:
+            return None
+        inside = self._stencil(box)
+        values[:, ~inside] = fill_of(self.dtype, self.plan.nodata)
+        return inside
 
     def _here(self, time: int, box: Box) -> list[Scene]:
         return [scene for scene in self._scenes[time] if not scene.box.intersect(box).is_empty]

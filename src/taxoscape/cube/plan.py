@@ -14,8 +14,10 @@ from pathlib import Path
 
 from taxoscape.config import CubeSettings
 from taxoscape.cube.align import georeference_faults, place
+from taxoscape.cube.area import read_area
 from taxoscape.cube.bands import Bands, arrange_bands
 from taxoscape.cube.box import Box
+from taxoscape.cube.crop import crop_plan
 from taxoscape.cube.dates import date_rasters, within
 from taxoscape.cube.discover import Scenes, find_rasters
 from taxoscape.cube.duplicates import settle_duplicates
@@ -38,7 +40,7 @@ def plan_cube(scenes: Scenes, settings: CubeSettings | None = None) -> CubePlan:
     scenes
         GeoTIFF and JPEG 2000 files, folders (searched to the bottom), globs, or several of these.
     settings
-        Bands, dates, nodata, first and last date.
+        Bands, dates, nodata, first and last date, area of interest, calendar.
 
     Returns
     -------
@@ -50,7 +52,8 @@ def plan_cube(scenes: Scenes, settings: CubeSettings | None = None) -> CubePlan:
     InputError
         Where the files cannot make one cube: unreadable or cut off, no date, no georeference, mixed CRS or pixel sizes,
         grids that lie between each other's pixels, differing bands, types, scales or nodata, a band that is missing,
-        one date twice with other content. Files are named, the first ones and how many more.
+        one date twice with other content; or an area of interest cannot be read or holds no scene
+        (`taxoscape.cube.area.read_area`). Files are named, the first ones and how many more.
 
     Notes
     -----
@@ -86,6 +89,8 @@ def plan_cube(scenes: Scenes, settings: CubeSettings | None = None) -> CubePlan:
         dtype=chosen[0].dtype,
         nodata=nodata,
     )
+    if settings.aoi is not None:
+        plan = crop_plan(plan, read_area(settings.aoi, plan.lattice))
     plan = settle_duplicates(plan)
     return lay_on(plan, _days(settings.calendar), settings.match) if settings.calendar else plan
 

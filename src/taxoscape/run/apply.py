@@ -58,6 +58,8 @@ def apply_request(run: RunFolder, scenes: Sequence[str], explicit: Explicit) -> 
     encoder = run / ("encoder.safetensors" if is_refined(run) else "encoder_geographic.safetensors")
     given = with_paths(explicit, os.path.abspath)
     sections = _settings_from(run, to_dict(settings), encoder)
+    if given.get("cube", {}).get("aoi"):  # tiles on its edge are kept unless this very command says otherwise
+        sections["grid"].pop("partial", None)
     names = {*sections, *given}
     return Request(
         scenes=tuple(os.path.abspath(scene) for scene in scenes),

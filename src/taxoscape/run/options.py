@@ -53,6 +53,13 @@ OPTIONS: tuple[Option, ...] = (
     Option(flag="--start", setting="cube.start", metavar="DATE", help="First date to take."),
     Option(flag="--end", setting="cube.end", metavar="DATE", help="Last date to take."),
     Option(
+        flag="--aoi",
+        setting="cube.aoi",
+        metavar="FILE",
+        help="Polygons (GeoPackage, GeoJSON, shapefile; FILE#LAYER) outside of which nothing counts; tiles on their "
+        "edge count by --min-valid. [default: all that the scenes cover]",
+    ),
+    Option(
         flag="--tile-size",
         setting="grid.tile_size",
         kind="integer",
@@ -195,7 +202,7 @@ MATCH = Option(
     "[default: season]",
 )
 _APPLIED = (
-    "cube.bands", "cube.dates", "cube.nodata", "cube.start", "cube.end", "grid.partial", "grid.min_valid",
+    "cube.bands", "cube.dates", "cube.nodata", "cube.start", "cube.end", "cube.aoi", "grid.partial", "grid.min_valid",
     "analysis.layers", "analysis.truth", "analysis.min_share", "publish.rgb", "run.threads", "run.device",
 )  # fmt: skip
 LEVELS = Option(
