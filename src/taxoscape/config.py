@@ -57,6 +57,12 @@ class CubeSettings:
     aoi: str | None = None
     """File of polygons (``file#layer`` where it has several layers) that the cube is cropped to and outside of which no
     pixel is valid; None: all that the scenes cover."""
+    period: str = "dates"
+    """What makes a date: ``dates``, each day of a scene; ``month``, ``10d``, ``P16D``…: all days of such a period,
+    which is called by its first day (`taxoscape.cube.periods`)."""
+    composite: Literal["median", "best", "first"] = "median"
+    """What stands for a pixel among its valid days of a period: the median of each band, the one nearest to the middle,
+    or the first."""
     calendar: tuple[str, ...] = ()
     """Dates, ISO, that the scenes are to stand for: those of the run whose zones are taken; empty: their own."""
     match: Literal["season", "order"] = "season"

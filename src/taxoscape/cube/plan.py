@@ -22,6 +22,7 @@ from taxoscape.cube.dates import date_rasters, within
 from taxoscape.cube.discover import Scenes, find_rasters
 from taxoscape.cube.duplicates import settle_duplicates
 from taxoscape.cube.laid import lay_on
+from taxoscape.cube.periods import lay_in_periods, period_of
 from taxoscape.cube.planned import CubePlan, PlannedFile, can_read_in_place, plan_from_json, plan_to_json
 from taxoscape.cube.rasters import Header, read_header
 from taxoscape.cube.wording import counted, named, shortened, together
@@ -62,6 +63,7 @@ def plan_cube(scenes: Scenes, settings: CubeSettings | None = None) -> CubePlan:
     `taxoscape.cube.bands`, what is valid and who wins where scenes overlap in `taxoscape.cube.mosaic`.
     """
     settings = settings or CubeSettings()
+    period_of(date.min, settings.period)  # refused before files are read, if it is none
     found = find_rasters(scenes)
     headers = _headers(found.rasters)
     skipped: Skipped = list(found.skipped)
@@ -91,7 +93,7 @@ def plan_cube(scenes: Scenes, settings: CubeSettings | None = None) -> CubePlan:
     )
     if settings.aoi is not None:
         plan = crop_plan(plan, read_area(settings.aoi, plan.lattice))
-    plan = settle_duplicates(plan)
+    plan = lay_in_periods(settle_duplicates(plan), settings.period, settings.composite)
     return lay_on(plan, _days(settings.calendar), settings.match) if settings.calendar else plan
 
 

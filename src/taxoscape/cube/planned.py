@@ -37,7 +37,7 @@ class PlannedFile:
     path: str
     """Absolute path."""
     date: date
-    """Day on which it was taken, or the date of a calendar that it stands for."""
+    """Day on which it was taken, or the date of a calendar or the first day of a period that it stands for."""
     scene: int
     """Number of its scene among those of the date: where scenes overlap, the lowest number with a valid pixel wins."""
     bands: tuple[str, ...]
@@ -55,7 +55,8 @@ class PlannedFile:
     layout: str
     """Driver and compression, as ``GTiff/deflate``."""
     taken: Day | None = None
-    """Day on which it was taken, where ``date`` is another one that it stands for (`taxoscape.cube.laid`)."""
+    """Day on which it was taken, where ``date`` is another one that it stands for (`taxoscape.cube.periods`,
+    `taxoscape.cube.laid`)."""
 
     @property
     def day(self) -> Day:
@@ -83,6 +84,10 @@ class CubePlan:
     """Value that means "no data"; NaN may be one."""
     area: Area | None = None
     """The polygons outside of which no pixel is valid; None: none."""
+    period: str = "dates"
+    """The calendar, as `taxoscape.cube.periods.period_of` takes it."""
+    composite: str = "first"
+    """What stands for a pixel that is valid on several days of a date: ``median``, or else the first by scene."""
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -116,6 +121,9 @@ class CubePlan:
         if self.area is not None:
             held = counted(self.area.n_features, "polygon")
             lines.insert(3, f"aoi      {self.area.name}: cropped to {held}, nothing outside counts")
+        if self.period != "dates":
+            days = counted(len({file.day for file in self.files}), "day")
+            lines.insert(1, f"calendar {self.period}: {days}, of each period the {self.composite} valid pixel")
         reasons: dict[str, list[str]] = defaultdict(list)
         for path, reason in self.skipped:
             reasons[reason].append(shown(path))
@@ -133,7 +141,7 @@ def can_read_in_place(plan: CubePlan) -> bool:
     """
     _, _, height, width = plan.shape
     whole, (small, large) = Box(0, 0, height, width), BLOCK_IN_PLACE
-    return len(plan.files) == len(plan.dates) and all(
+    return len(plan.files) == len(plan.dates) == len({file.date for file in plan.files}) and all(
         file.box.intersect(whole) == whole
         and file.layout in LAYOUTS_IN_PLACE
         and not file.flipped
@@ -172,6 +180,8 @@ def plan_from_json(text: str) -> CubePlan:
             dtype=str(np.dtype(values["dtype"])),
             nodata=None if nodata is None else float(nodata),
             area=_area(values.get("area")),
+            period=values.get("period", "dates"),
+            composite=values.get("composite", "first"),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         if isinstance(error, InputError):

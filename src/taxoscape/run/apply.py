@@ -73,7 +73,7 @@ def _settings_from(run: RunFolder, values: dict[str, Any], encoder: Path) -> dic
 
     _, zones = last_result(run)
     days = np.datetime_as_string(zones["time"].to_numpy(), unit="D").tolist()
-    cube = {"nodata": values["cube"]["nodata"]} if "nodata" in values["cube"] else {}
+    cube = {name: values["cube"][name] for name in ("nodata", "period", "composite") if name in values["cube"]}
     return {
         "cube": {**cube, "bands": tuple(load_encoder(encoder).bands), "calendar": tuple(days)},
         "grid": values["grid"],

@@ -53,6 +53,19 @@ OPTIONS: tuple[Option, ...] = (
     Option(flag="--start", setting="cube.start", metavar="DATE", help="First date to take."),
     Option(flag="--end", setting="cube.end", metavar="DATE", help="Last date to take."),
     Option(
+        flag="--calendar",
+        setting="cube.period",
+        metavar="dates|month|10d|P16D",
+        help="A date for each day of a scene, or for each period; periods begin anew with each year. [default: dates]",
+    ),
+    Option(
+        flag="--composite",
+        setting="cube.composite",
+        choices=("median", "best", "first"),
+        help="What stands for a pixel in a period: the median of its valid days, the day nearest to the middle, or the "
+        "first. [default: median]",
+    ),
+    Option(
         flag="--aoi",
         setting="cube.aoi",
         metavar="FILE",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,6 +101,9 @@ def plan_all(scenes: Sequence[str], regions: Mapping[str, Sequence[str]], settin
             plans[name] = plan_cube(own, settings.cube)
         except InputError as error:
             raise InputError(f"region '{name}': {error}") from None
+    if settings.cube.period != "dates" and not settings.cube.calendar:  # dates of regions are paired by their order
+        dates = tuple(sorted({day for plan in plans.values() for day in plan.dates}))
+        plans = {name: replace(plan, dates=dates) for name, plan in plans.items()}
     joined = _join({name: lazy_cube(plan) for name, plan in plans.items()}, settings)
     return Plans(by_region=plans, lattice=Lattice.of(joined.cube), placements=joined.placements)
 

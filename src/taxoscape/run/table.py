@@ -190,6 +190,8 @@ def digests(settings: Settings, inputs: Inputs) -> dict[str, str]:
         values["encoder"]["statistics"] = True
     if not settings.cube.calendar:  # nothing to lay scenes on: the same cube as ever
         del values["cube"]["calendar"], values["cube"]["match"]
+    if settings.cube.period == "dates":
+        del values["cube"]["period"], values["cube"]["composite"]
     if not settings.zones.of:
         del values["zones"]["levels"]
     result: dict[str, str] = {}
