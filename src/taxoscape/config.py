@@ -31,7 +31,7 @@ PositiveReal = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 REFINING_SHARE = 0.4
 """Triplets from clusters over all dates, as a share of those from geography, where their number is not given."""
 
-TRAINING_FREE = ("stats", "rcf")
+TRAINING_FREE = ("stats", "rcf", "embeddings")
 """Encoders that are made without training."""
 
 PAPER_PER_DATE = 100
@@ -94,8 +94,11 @@ class EncoderSettings:
 
     encoder: str = "tile2vec"
     """``tile2vec`` trains a network, as all settings below but ``filters`` say; they do not concern the others.
-    ``stats`` (mean and deviation of each band) and ``rcf`` (random convolutional features) are made without training. A
-    path takes the encoder in that file."""
+    ``stats`` (mean and deviation of each band) and ``rcf`` (random convolutional features) are made without training.
+    ``embeddings`` takes scenes whose bands are features already: the mean of each, as it is. A path takes the encoder
+    in that file."""
+    deviation: bool = False
+    """Whether ``embeddings`` has the deviation of each band besides."""
     filters: Positive = 256
     """Random filters of ``rcf``; its embedding has two numbers for each, and one per band."""
     network: Literal["fast", "tilenet"] = "fast"

@@ -1,7 +1,7 @@
-"""Networks with nothing to train: statistics and random convolutional features of a tile.
+"""Networks with nothing to train: statistics, random convolutional features, and means of features made elsewhere.
 
-Both take a tile as `Scaling` makes it and the mask of its valid pixels (``wants_mask``), so that what is invalid takes
-no part. Both treat a tile alike whatever other tiles are in its batch. How their tensors are made of a cube is the
+All take a tile as `Scaling` makes it and the mask of its valid pixels (``wants_mask``), so that what is invalid takes
+no part. All treat a tile alike whatever other tiles are in its batch. How their tensors are made of a cube is the
 matter of `features`.
 
 The two halves of `RandomFeatures` answer two questions. Its filters do not see the mean of a window, band by band, so
@@ -21,6 +21,10 @@ FILTERS_AT_ONCE = 32
 """Filters whose responses are held at once."""
 
 
+READY_MADE = ("embeddings", "alphaearth")
+"""Networks of scenes whose bands are features that another model made: as they are, and of AlphaEarth's 8-bit ones."""
+
+
 class TileStatistics(nn.Module):
     """Mean and deviation of each band over the valid pixels of a tile: vectors of twice the number of bands.
 
@@ -32,8 +36,41 @@ class TileStatistics(nn.Module):
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         """Return means, then deviations, (n, 2 · band), of tiles (n, band, y, x) with masks (n, 1, y, x)."""
         mean, count = _masked_mean(x, valid)
-        residual = torch.where(valid, x - mean[:, :, None, None], 0)
-        return torch.cat([mean, torch.sqrt(residual.square().sum((2, 3)) / count)], dim=1)
+        return torch.cat([mean, _masked_deviation(x, valid, mean, count)], dim=1)
+
+
+class FeatureMeans(nn.Module):
+    """Mean of each band over the valid pixels of a tile, in the band's own units; the deviation besides, if asked.
+
+    Parameters
+    ----------
+    n_bands
+        Number of bands.
+    deviation
+        Whether deviations follow the means.
+    squared
+        Whether a value v stands for v · |v|: 8-bit embeddings of AlphaEarth, scaled to ±1, keep the root (`features`).
+
+    Attributes
+    ----------
+    unit : Tensor
+        Float32 (1,): what a scaled value is multiplied by to be in its own units again.
+    """
+
+    wants_mask = True
+
+    def __init__(self, n_bands: int, *, deviation: bool, squared: bool) -> None:
+        super().__init__()
+        self.n_bands, self.deviation, self.squared = n_bands, deviation, squared
+        self.unit: Tensor
+        self.register_buffer("unit", torch.ones(1))
+
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        """Return means, then deviations, (n, band) or (n, 2 · band), of tiles (n, band, y, x), masks (n, 1, y, x)."""
+        x = x * self.unit
+        x = x * x.abs() if self.squared else x
+        mean, count = _masked_mean(x, valid)
+        return torch.cat([mean, _masked_deviation(x, valid, mean, count)], dim=1) if self.deviation else mean
 
 
 class RandomFeatures(nn.Module):
@@ -96,6 +133,12 @@ class RandomFeatures(nn.Module):
         whole = (count > edge**2 - 0.5).float()
         weight = torch.where(whole.sum((2, 3), keepdim=True) > 0, whole, count)
         return weight / weight.sum((2, 3), keepdim=True).clamp(min=1)
+
+
+def _masked_deviation(x: Tensor, valid: Tensor, mean: Tensor, count: Tensor) -> Tensor:
+    """Return deviations over valid pixels (n, band), 0 where there are none, of what `_masked_mean` returns."""
+    residual = torch.where(valid, x - mean[:, :, None, None], 0)
+    return torch.sqrt(residual.square().sum((2, 3)) / count)
 
 
 def _masked_mean(x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:

@@ -108,9 +108,15 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         flag="--encoder",
         setting="encoder.encoder",
-        metavar="tile2vec|stats|rcf|PATH",
-        help="Train a network; or none, and take means and deviations, or random convolutional features; or take the "
-        "encoder in a file. [default: tile2vec]",
+        metavar="tile2vec|stats|rcf|embeddings|PATH",
+        help="Train a network; or none, and take means and deviations, or random convolutional features, or means of "
+        "bands that are features already; or take the encoder in a file. [default: tile2vec]",
+    ),
+    Option(
+        flag="--deviation/--no-deviation",
+        setting="encoder.deviation",
+        kind="switch",
+        help="With --encoder embeddings: the deviation of each band besides. [default: no-deviation]",
     ),
     Option(
         flag="--triplets",

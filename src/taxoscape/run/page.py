@@ -116,6 +116,8 @@ def _learnt_from(markers: Mapping[str, Any]) -> str:
     notes = markers["train"].get("notes", {})
     fixed = {
         "stats": "the mean and the deviation of each band, without any training",
+        "embeddings": "the means of the bands, which are features that another model made",
+        "alphaearth": "the means of the bands, which are features that another model made (8-bit values undone)",
         "rcf": "random filters drawn from the images themselves, and the mean of each band, without any training",
     }
     if "without_training" in notes:
