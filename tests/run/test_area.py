@@ -12,6 +12,7 @@ import shapely
 
 from taxoscape.cli import run_command
 from taxoscape.config import resolve
+from taxoscape.cube.lazy import lazy_cube
 from taxoscape.cube.open import open_cube as open_any
 from taxoscape.errors import InputError, RunFolderError
 from taxoscape.grid import Grid, Lattice
@@ -21,9 +22,11 @@ from taxoscape.run.estimate import describe_plan
 from taxoscape.run.folder import RunFolder
 from taxoscape.run.pipeline import advance, status
 from taxoscape.run.prepare import prepare
+from taxoscape.run.regions import plan_all, tiles_inside
 from taxoscape.run.request import Request, read_request, read_run
 from taxoscape.run.results import last_result, open_cube
-from tests.cube.test_area import write_area
+from tests.cube.conftest import write_tif
+from tests.cube.test_area import square, write_area
 
 from .conftest import QUICK
 
@@ -125,6 +128,31 @@ def test_the_whole_road_makes_zones_of_the_tiles_in_the_area_and_of_no_others(sc
     rows, cols = zones["row"].to_numpy()[counted].tolist(), zones["col"].to_numpy()[counted].tolist()
     assert set(zip(rows, cols, strict=True)) <= indexes
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["n_tiles"] == counted.sum()
+
+
+def test_of_several_regions_each_is_cropped_and_one_beside_the_area_is_named(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, row in (("north", 0), ("south", 300)):
+        for day in ("2020-03-01", "2020-04-01"):
+            pixels = rng.integers(1, 200, (60, 80)).astype("uint8")
+            write_tif(tmp_path / name / f"{day}.tif", pixels, at=(row, 0), nodata=0)
+    regions = {name: (str(tmp_path / name),) for name in ("north", "south")}
+    both = write_area(tmp_path / "both.gpkg", [square(5, 5, 45, 70), square(310, 20, 360, 80)])
+    settings = resolve({"cube": {"aoi": str(both)}, "grid": {"tile_size": 20}})
+    plans = plan_all((), regions, settings)
+    assert [plan.shape[2:] for plan in plans.by_region.values()] == [(40, 65), (50, 60)]
+    grid = Grid.over(plans.lattice, tile_size=20)
+    inside = sum(
+        int(
+            (np.pad(lazy_cube(plan)["valid"][0].to_numpy(), 20)[row + 20 : row + 40, col + 20 : col + 40]).mean() >= 0.5
+        )
+        for plan, place in zip(plans.by_region.values(), plans.placements, strict=True)
+        for row, col in place.grid.corners.tolist()
+    )
+    assert tiles_inside(plans, grid, settings) == inside
+    one = write_area(tmp_path / "one.gpkg", [square(5, 5, 45, 70)])
+    with pytest.raises(InputError, match=r"region 'south': the area of interest in \S+one\.gpkg lies outside"):
+        plan_all((), regions, resolve({"cube": {"aoi": str(one)}, "grid": {"tile_size": 20}}))
 
 
 def test_an_area_given_to_apply_keeps_the_tiles_on_its_edge(finished, scenes, area):

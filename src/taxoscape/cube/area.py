@@ -111,8 +111,8 @@ class Stencil:
                 packed = self._block(row, col)
                 if packed is not None:
                     part = block.intersect(box)
-                    pixels = np.unpackbits(packed, axis=1).view(np.bool_)
-                    inside[part.relative_to(box).slices] = pixels[part.relative_to(block).slices]
+                    rows, cols = part.relative_to(block).slices
+                    inside[part.relative_to(box).slices] = np.unpackbits(packed[rows], axis=1).view(np.bool_)[:, cols]
         return inside
 
     def is_empty(self) -> bool:
@@ -148,8 +148,9 @@ class Stencil:
             return None
         window = self.lattice.window(top - 2, left - 2, BLOCK_PX + 4, BLOCK_PX + 4)  # cut off beyond the square
         ground = (window.x0, window.y0 - window.height * window.dy, window.x0 + window.width * window.dx, window.y0)
-        parts = [part for part in shapely.clip_by_rect(self._polygons[near], *ground) if not part.is_empty]
-        if not parts:
+        parts = shapely.get_parts(shapely.clip_by_rect(self._polygons[near], *ground))
+        parts = parts[(shapely.get_type_id(parts) == 3) & ~shapely.is_empty(parts)]  # what only touches is a line
+        if not len(parts):
             return None
         transform = self.lattice.window(top, left, BLOCK_PX, BLOCK_PX).transform
         burned = rasterize(parts, out_shape=(BLOCK_PX, BLOCK_PX), transform=transform, dtype="uint8")
