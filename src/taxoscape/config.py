@@ -46,7 +46,7 @@ PositiveReal = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 REFINING_SHARE = 0.4
 """Triplets from clusters over all dates, as a share of those from geography, where their number is not given."""
 
-TRAINING_FREE = ("stats", "rcf")
+TRAINING_FREE = ("stats", "rcf", "embeddings")
 """Encoders that are made without training."""
 
 PAPER_PER_DATE = 100
@@ -69,6 +69,15 @@ class CubeSettings:
     """First date to take, ISO (2020-03-01, 2020-03 or 2020)."""
     end: str | None = None
     """Last date to take, ISO, inclusive."""
+    aoi: str | None = None
+    """File of polygons (``file#layer`` where it has several layers) that the cube is cropped to and outside of which no
+    pixel is valid; None: all that the scenes cover."""
+    period: str = "dates"
+    """What makes a date: ``dates``, each day of a scene; ``month``, ``10d``, ``P16D``…: all days of such a period,
+    which is called by its first day (`taxoscape.cube.periods`)."""
+    composite: Literal["median", "best", "first"] = "median"
+    """What stands for a pixel among its valid days of a period: the median of each band, the one nearest to the middle,
+    or the first."""
     calendar: tuple[str, ...] = ()
     """Dates, ISO, that the scenes are to stand for: those of the run whose zones are taken; empty: their own."""
     match: Literal["season", "order"] = "season"
@@ -85,7 +94,8 @@ class GridSettings:
     stride: Positive | None = None
     """Pixels from one tile to the next; None: the tile size."""
     partial: Literal["drop", "keep"] = "drop"
-    """What becomes of tiles that are not wholly inside the region."""
+    """What becomes of tiles that are not wholly inside the region. With an area of interest they are kept where this is
+    not given, and count by their share of valid pixels like any other."""
     min_valid: Share = 0.5
     """Share of valid pixels from which a tile counts on a date."""
     fill: bool = False
@@ -99,8 +109,11 @@ class EncoderSettings:
 
     encoder: str = "tile2vec"
     """``tile2vec`` trains a network, as all settings below but ``filters`` say; they do not concern the others.
-    ``stats`` (mean and deviation of each band) and ``rcf`` (random convolutional features) are made without training. A
-    path takes the encoder in that file."""
+    ``stats`` (mean and deviation of each band) and ``rcf`` (random convolutional features) are made without training.
+    ``embeddings`` takes scenes whose bands are features already: the mean of each, as it is. A path takes the encoder
+    in that file."""
+    deviation: bool = False
+    """Whether ``embeddings`` has the deviation of each band besides."""
     filters: Positive = 256
     """Random filters of ``rcf``; its embedding has two numbers for each, and one per band."""
     network: Literal["fast", "tilenet"] = "fast"
@@ -309,6 +322,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 def resolve(explicit: Mapping[str, Mapping[str, Any]], preset: str = "fast") -> Settings:
     """Return the settings that explicit ones and a preset make together; explicit ones win.
 
+    With an area of interest, tiles that reach over its edge are kept unless ``grid.partial`` says otherwise.
+
     Raises
     ------
     InputError
@@ -319,7 +334,15 @@ def resolve(explicit: Mapping[str, Mapping[str, Any]], preset: str = "fast") -> 
     merged = {name: dict(values) for name, values in PRESETS[preset].items()}
     for section, values in explicit.items():
         merged[section] = {**merged.get(section, {}), **values} if isinstance(values, Mapping) else values
+    if _aoi_of(merged) and isinstance(merged.get("grid", {}), Mapping):
+        merged["grid"] = {"partial": "keep", **merged.get("grid", {})}
     return from_dict(merged)
+
+
+def _aoi_of(values: Mapping[str, Any]) -> Any:
+    """Return the area of interest among settings that are not checked yet."""
+    cube = values.get("cube")
+    return cube.get("aoi") if isinstance(cube, Mapping) else None
 
 
 def from_dict(values: Mapping[str, Any]) -> Settings:

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from pyproj import CRS
 
 from taxoscape.contracts import check_cube
 from taxoscape.cube.lazy import lazy_cube
@@ -227,3 +228,31 @@ def test_a_table_of_dates_is_for_files(cube, tmp_path: Path) -> None:
 def test_dates_that_leave_nothing_are_refused(cube) -> None:
     with pytest.raises(InputError, match="no date lies between 2021 and None: there are 2020-03-01 to 2020-05-01"):
         open_cube(cube, start="2021")
+
+
+def test_values_beside_a_scale_for_each_pixel_are_multiplied_by_it(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    stored = rng.integers(-127, 128, (2, 5, 9, 12)).astype("int8")
+    scales = rng.random((2, 9, 12)).astype("float32")
+    scales[0, 2:4, 5] = np.inf
+    scales[1, 0, 0] = np.nan
+    reference = {"crs_wkt": CRS.from_epsg(32630).to_wkt()}
+    dataset = xr.Dataset(
+        {"embeddings": (("time", "band", "y", "x"), stored), "scales": (("time", "y", "x"), scales)},
+        coords={
+            "time": np.array(["2023-01-01", "2024-01-01"], "datetime64[ns]"), "band": np.arange(5),
+            "y": 4e6 + 10.0 * np.arange(9), "x": 5e5 + 10.0 * np.arange(12), "spatial_ref": ((), 0, reference),
+        },
+    )  # fmt: skip
+    dataset.to_zarr(tmp_path / "tessera.zarr", consolidated=False)
+    expected = stored.astype("float32") * np.where(np.isfinite(scales), scales, np.nan)[:, None]
+    for given in (dataset, tmp_path / "tessera.zarr"):
+        cube = open_cube(given)
+        check_cube(cube)
+        assert cube.dtype == np.float32
+        np.testing.assert_array_equal(cube["valid"], np.isfinite(scales)[:, ::-1])  # rows from the north
+        np.testing.assert_array_equal(cube, expected[:, :, ::-1])
+        np.testing.assert_array_equal(cube[1, 3, 2:5, 4:9], expected[1, 3, ::-1][2:5, 4:9])
+    assert open_cube(dataset.drop_vars("scales")).dtype == np.int8
+    with pytest.raises(InputError, match=r"holds (int8, float32|float32, int8)"):
+        open_cube(dataset.assign(embeddings=dataset["embeddings"][:, 0].drop_vars("band")))

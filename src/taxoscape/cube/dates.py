@@ -141,7 +141,7 @@ def date_rasters(headers: Sequence[Header], table: str | None) -> tuple[dict[Pat
 
 
 def read_table(path: Path) -> dict[str, date]:
-    """Read a CSV file with the columns ``file`` and ``date`` (ISO): dates by file as it is written there.
+    """Read a CSV file with the columns ``file`` and ``date`` (ISO; a bare year is its first day): dates by file.
 
     Raises
     ------
@@ -164,7 +164,7 @@ def read_table(path: Path) -> dict[str, date]:
     for line, row in rows:
         cells = {(name or "").strip().lower(): value for name, value in row.items() if isinstance(value, str)}
         name, text = cells.get("file", "").strip(), cells.get("date", "").strip()
-        found = date_in(text)
+        found = date(int(text), 1, 1) if re.fullmatch(_YEAR, text) else date_in(text)
         if not name or found is None:
             faults.append(f"line {line}: '{name}' has the date '{text}'")
         elif dates.setdefault(_plain(name), found) != found:

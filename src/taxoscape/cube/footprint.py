@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from pyproj import CRS
+
     from taxoscape.cube.rasters import Header
     from taxoscape.grid import Grid
 
@@ -30,12 +32,18 @@ def bounds_in(crs: str, grid: Grid) -> Bounds:
 
     They cannot where the CRS does not reach the tiles, or the tiles lie across its antimeridian.
     """
-    from pyproj import CRS, Transformer
+    from pyproj import CRS
 
-    source, target = CRS.from_user_input(crs), CRS.from_wkt(grid.lattice.crs)
+    return bounds_between(bounds_of(grid), CRS.from_wkt(grid.lattice.crs), CRS.from_user_input(crs))
+
+
+def bounds_between(bounds: Bounds, source: CRS, target: CRS) -> Bounds:
+    """Return bounds in another CRS; `EVERYWHERE` where they cannot be told, as in `bounds_in`."""
+    from pyproj import Transformer
+
     if source == target:
-        return bounds_of(grid)
-    west, south, east, north = Transformer.from_crs(target, source, always_xy=True).transform_bounds(*bounds_of(grid))
+        return bounds
+    west, south, east, north = Transformer.from_crs(source, target, always_xy=True).transform_bounds(*bounds)
     if not np.isfinite([west, south, east, north]).all() or west > east:
         return EVERYWHERE
     return west, south, east, north

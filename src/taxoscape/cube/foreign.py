@@ -3,7 +3,9 @@
 They are shown as cubes of ours without being loaded: a reader cuts windows out of their variables. Dimensions may have
 other names and another order, rows may run northwards, dates may be unsorted; what cannot be guessed (no time, no CRS,
 uneven spacing, types that differ) is refused. Values stay as they are stored: scale and offset are not applied, as
-they are not for GeoTIFFs.
+they are not for GeoTIFFs. One exception: where a variable ``scales`` (time, y, x) of reals stands beside the cube, as
+in stores of 8-bit embeddings with a scale for each pixel, values are multiplied by it, and a scale that is not finite
+means no data; unmultiplied, pixels could not be compared.
 """
 
 from __future__ import annotations
@@ -70,7 +72,7 @@ def adopt(
         Where a dimension or the CRS is missing, coordinates are not dates or not evenly spaced, a date is there twice,
         or variables differ in type or nodata.
     """
-    dataset = _dataset(array)
+    dataset, scales = _without_scales(_dataset(array))
     layers, valid = _layers(dataset, name)
     layers = {band: layers[band] for band in pick_bands(list(layers), bands)}
     first = next(iter(layers.values()))
@@ -85,11 +87,11 @@ def adopt(
         narrowed=nodata is not None,
         order=order,
         flipped=_is_flipped(first),
-        nodata=_nodata(layers, nodata, name),
+        nodata=_nodata(layers, nodata, name) if scales is None else nodata,
+        scales=scales,
     )
-    return assemble(
-        reader, dtype=next(iter(types)), times=times, bands=list(layers), lattice=lattice, nodata=reader.nodata
-    )
+    dtype = next(iter(types)) if scales is None else "float32"
+    return assemble(reader, dtype=dtype, times=times, bands=list(layers), lattice=lattice, nodata=reader.nodata)
 
 
 def open_netcdf(path: Path) -> xr.Dataset:
@@ -139,16 +141,25 @@ class _Layers:
     """Whether their rows run northwards."""
     nodata: float | None
     """Value that means "no data"."""
+    scales: xr.DataArray | None = None
+    """Real (time, y, x) by which values are multiplied, or None."""
 
     def values(self, time: int, bands: Sequence[int], box: Box) -> npt.NDArray[Any]:
         """Read bands of a date in a window: (band, row, col)."""
-        return np.stack([self._get(self.layers[band], time, box) for band in bands])
+        stored = np.stack([self._get(self.layers[band], time, box) for band in bands])
+        if self.scales is None:
+            return stored
+        scale = self._get(self.scales, time, box).astype(np.float32)
+        return stored.astype(np.float32) * np.where(np.isfinite(scale), scale, np.float32(np.nan))
 
     def valid(self, time: int, box: Box) -> npt.NDArray[np.bool_]:
         """Read which pixels of a date can be used in a window: bool (row, col)."""
         mask = None if self.valid_layer is None else self._get(self.valid_layer, time, box)
         if mask is not None and not self.narrowed:
             return mask
+        if self.scales is not None and self.nodata is None:
+            known: npt.NDArray[np.bool_] = np.isfinite(self._get(self.scales, time, box))
+            return known
         usable = valid_pixels(self.values(time, range(len(self.layers)), box), self.nodata)
         return usable if mask is None else usable & mask
 
@@ -175,6 +186,16 @@ def _dataset(array: xr.DataArray | xr.Dataset) -> xr.Dataset:
         if found is not None and found != ours:
             names[found] = ours
     return dataset.rename(names) if names else dataset
+
+
+def _without_scales(dataset: xr.Dataset) -> tuple[xr.Dataset, xr.DataArray | None]:
+    """Return a dataset without the scales of its pixels, and these: (time, y, x), or None where it has none."""
+    scales = dataset.data_vars.get("scales")
+    if scales is None or scales.dtype.kind != "f" or set(scales.dims) != {"time", "y", "x"}:
+        return dataset, None
+    if not any({"time", "band", "y", "x"} == set(layer.dims) for layer in dataset.data_vars.values()):
+        return dataset, None
+    return dataset.drop_vars("scales"), scales.transpose("time", "y", "x").reset_coords(drop=True)
 
 
 def _layers(dataset: xr.Dataset, name: str) -> tuple[dict[str, xr.DataArray], xr.DataArray | None]:

@@ -127,7 +127,7 @@ def lay_on(plan: CubePlan, calendar: Sequence[date], match: Match = "season") ->
         As `pair_dates`.
     """
     pairs = pair_dates(plan.dates, calendar, match)
-    files = [replace(file, date=pairs[file.date], taken=file.date) for file in plan.files if file.date in pairs]
+    files = [replace(file, date=pairs[file.date], taken=file.day) for file in plan.files if file.date in pairs]
     left = [(file.path, "of no season that the zones were learned in") for file in plan.files if file.date not in pairs]
     ordered = sorted(files, key=lambda file: (file.date, file.scene, file.path))
     return replace(plan, files=tuple(ordered), dates=tuple(calendar), skipped=tuple(sorted([*plan.skipped, *left])))

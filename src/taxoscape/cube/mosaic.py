@@ -10,7 +10,10 @@ the ones of the cube: with one band picked and nodata 0, each 0 of it is invalid
 
 *Mosaic.* Where scenes of one date overlap, a pixel is that of the first scene in which it is valid, by the number of
 the scene, which follows the sorted paths; where it is valid in none, that of the first scene there. Where no scene
-lies, it is nodata where the dtype holds it, else NaN or 0, and it is invalid.
+lies, or outside of the area of interest, it is nodata where the dtype holds it, else NaN or 0, and it is invalid.
+
+*Periods.* Where scenes of several days stand for one date (`taxoscape.cube.periods`), the same rule holds among them,
+or the median of the days is taken, each mosaicked for itself; where no day is valid, it is then as where no scene lies.
 """
 
 from __future__ import annotations
@@ -25,13 +28,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from taxoscape.cube.box import Box
+from taxoscape.cube.area import Stencil
+from taxoscape.cube.box import Box, blocks
+from taxoscape.cube.median import lower_median
 from taxoscape.cube.planned import CubePlan, PlannedFile
 from taxoscape.cube.rasters import read_box, read_mask
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+MEDIAN_BYTES = 128 * 2**20
+"""Bytes of pixels of all days of a period that are held to take their median, unless a square has more."""
+MEDIAN_PX = 512
+"""Edge of the squares of which it is taken."""
 REMEMBERED_BYTES = 128 * 2**20
 """Largest window that is remembered, so that asking for its values and then for its mask reads files once."""
 
@@ -141,11 +150,13 @@ class Mosaic:
     """What to read."""
     _scenes: list[list[Scene]] = field(init=False, repr=False)
     _last: threading.local = field(init=False, repr=False)
+    _stencil: Stencil | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         by_date = scenes_of(self.plan.files)
         self._scenes = [by_date.get(day, []) for day in self.plan.dates]
         self._last = threading.local()
+        self._stencil = None if self.plan.area is None else Stencil(self.plan.area, self.plan.lattice)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Mosaic, (self.plan,)
@@ -155,16 +166,21 @@ class Mosaic:
         """Type of the pixels."""
         return np.dtype(self.plan.dtype)
 
+    @property
+    def _is_median(self) -> bool:
+        return self.plan.composite == "median"
+
     def values(self, time: int, bands: Sequence[int], box: Box) -> npt.NDArray[Any]:
         """Read bands of a date in a window: (band, row, col), dtype as in the files."""
         here = self._here(time, box)
-        if len(bands) == len(self.plan.bands) or not _apart(here, box):
+        if len(bands) == len(self.plan.bands) or self._is_median or not _apart(here, box):
             return self._both(time, box)[0][list(bands)]
         names = [self.plan.bands[band] for band in bands]
         values = self._empty(len(names), box)
         for scene in here:
             part = scene.box.intersect(box)
             values[:, *part.relative_to(box).slices] = scene.read(part, names, self.dtype)
+        self._blank(values, box)
         return values
 
     def valid(self, time: int, box: Box) -> npt.NDArray[np.bool_]:
@@ -175,7 +191,7 @@ class Mosaic:
             valid = np.zeros((box.height, box.width), np.bool_)
             for scene in here:
                 valid[scene.box.intersect(box).relative_to(box).slices] = True
-            return valid
+            return valid if self._stencil is None else valid & self._stencil(box)
         return self._both(time, box)[1].copy()
 
     def _both(self, time: int, box: Box) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
@@ -188,10 +204,36 @@ class Mosaic:
         return both
 
     def _assemble(self, time: int, box: Box) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        if self._stencil is not None and not self._stencil(box).any():
+            return self._empty(len(self.plan.bands), box), np.zeros((box.height, box.width), np.bool_)
+        here = self._here(time, box)
+        values, valid = self._median(here, box) if self._is_median else self._paste(here, box)
+        inside = self._blank(values, box)
+        return values, valid if inside is None else valid & inside
+
+    def _median(self, scenes: Sequence[Scene], box: Box) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        """Return the median over the days of scenes, square by square, so that few pixels of all days are held."""
+        values = self._empty(len(self.plan.bands), box)
+        valid = np.zeros(values.shape[1:], np.bool_)
+        days = [list(members) for _, members in groupby(scenes, key=lambda scene: scene.files[0].day)]
+        at_once = MEDIAN_BYTES // max(1, len(days) * len(values) * self.dtype.itemsize)
+        for part in blocks((box.height, box.width), block=MEDIAN_PX, pixels=at_once):
+            window = Box(box.row + part.row, box.col + part.col, part.height, part.width)
+            seen = np.empty((len(days), len(values), part.height, part.width), self.dtype)
+            usable = np.zeros((len(days), part.height, part.width), np.bool_)
+            for i, day in enumerate(days):
+                seen[i], usable[i] = self._paste([s for s in day if not s.box.intersect(window).is_empty], window)
+            if days:
+                values[:, *part.slices], valid[part.slices] = lower_median(seen, usable)
+        values[:, ~valid] = fill_of(self.dtype, self.plan.nodata)
+        return values, valid
+
+    def _paste(self, scenes: Sequence[Scene], box: Box) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        """Return of each pixel that of the first scene in which it is valid."""
         values = self._empty(len(self.plan.bands), box)
         valid = np.zeros(values.shape[1:], np.bool_)
         covered = np.zeros_like(valid)
-        for scene in self._here(time, box):
+        for scene in scenes:
             part = scene.box.intersect(box)
             at = part.relative_to(box).slices
             if valid[at].all():
@@ -205,6 +247,14 @@ class Mosaic:
             valid[at] |= usable
             covered[at] = True
         return values, valid
+
+    def _blank(self, values: npt.NDArray[Any], box: Box) -> npt.NDArray[np.bool_] | None:
+        """Make pixels outside of the area of interest those of no data; return which lie inside, None: all."""
+        if self._stencil is None:
+            return None
+        inside = self._stencil(box)
+        values[:, ~inside] = fill_of(self.dtype, self.plan.nodata)
+        return inside
 
     def _here(self, time: int, box: Box) -> list[Scene]:
         return [scene for scene in self._scenes[time] if not scene.box.intersect(box).is_empty]

@@ -9,18 +9,23 @@ import xarray as xr
 
 from taxoscape.config import CubeSettings
 from taxoscape.contracts import check_cube
+from taxoscape.cube.area import read_area
 from taxoscape.cube.bands import pick_bands
+from taxoscape.cube.composed import compose_cube
+from taxoscape.cube.crop import crop_cube
 from taxoscape.cube.dates import within
 from taxoscape.cube.discover import Scenes
 from taxoscape.cube.foreign import adopt, open_netcdf, open_zarr
 from taxoscape.cube.laid import Match
 from taxoscape.cube.lazy import lazy_cube
+from taxoscape.cube.periods import Composite
 from taxoscape.cube.plan import plan_cube
 from taxoscape.cube.pointer import read_pointer
 from taxoscape.cube.rasters import sniff
 from taxoscape.cube.store import is_stored_cube, read_cube
 from taxoscape.cube.wording import shown
 from taxoscape.errors import InputError
+from taxoscape.grid import Lattice
 
 
 def open_cube(
@@ -33,6 +38,9 @@ def open_cube(
     end: str | None = None,
     calendar: Sequence[str] = (),
     match: Match = "season",
+    aoi: str | Path | None = None,
+    period: str = "dates",
+    composite: Composite = "median",
 ) -> xr.DataArray:
     """Open scenes as one lazy, aligned, masked array.
 
@@ -53,6 +61,14 @@ def open_cube(
     calendar, match
         Dates, ISO, that files of another year are to stand for, those of a series that zones were made of; and how they
         are paired, see `taxoscape.cube.laid`. The cube then has these dates, some without a valid pixel.
+    aoi
+        Area of interest: a file of polygons in any CRS (``file#layer`` where it has several layers). The cube is
+        cropped to its bounds, and pixels whose centre lies outside of the polygons are invalid
+        (`taxoscape.cube.area`). Tiles on its edge are kept with ``partial="keep"``, as runs do.
+    period, composite
+        ``month``, ``10d``, ``P16D`` and the like: the days of each such period become one date, called by its first
+        day, with the ``median`` of a pixel's valid days (of an even number the lower of the two in the middle), the one
+        nearest to the middle (``best``) or the ``first``; see `taxoscape.cube.periods`.
 
     Returns
     -------
@@ -67,7 +83,7 @@ def open_cube(
     ------
     InputError
         Where the scenes cannot make one cube, see `taxoscape.cube.plan.plan_cube`; or an array is none, see
-        `taxoscape.cube.foreign.adopt`.
+        `taxoscape.cube.foreign.adopt`; or an area of interest cannot be used, see `taxoscape.cube.area.read_area`.
 
     Notes
     -----
@@ -93,17 +109,19 @@ def open_cube(
     if calendar and (isinstance(scenes, xr.DataArray | xr.Dataset) or _single(scenes) is not None):
         raise InputError("only files of one date each can be laid on a calendar: give the scenes themselves (calendar)")
     if isinstance(scenes, xr.DataArray | xr.Dataset):
-        return _select(_array(scenes, bands, nodata), start, end)
+        cube = _select(_array(scenes, bands, nodata), start, end, aoi)
+        return compose_cube(cube, period, composite)
     path = _single(scenes)
     if path is None:
         settings = CubeSettings(
             bands=tuple(bands), dates=None if dates is None else str(dates), nodata=nodata, start=start, end=end,
-            calendar=tuple(calendar), match=match,
+            calendar=tuple(calendar), match=match, aoi=None if aoi is None else str(aoi),
+            period=period, composite=composite,
         )  # fmt: skip
         return lazy_cube(plan_cube(scenes, settings))
     if dates is not None:
         raise InputError(f"{shown(path)} has its own dates: a table of dates is for files of one date each (--dates)")
-    return _select(_open(path, bands, nodata), start, end)
+    return compose_cube(_select(_open(path, bands, nodata), start, end, aoi), period, composite)
 
 
 def _single(scenes: Scenes) -> Path | None:
@@ -151,8 +169,10 @@ def _is_cube(array: xr.DataArray) -> bool:
     return times is not None and bool(times.is_monotonic_increasing and times.is_unique) and "nodata" in array.attrs
 
 
-def _select(cube: xr.DataArray, start: str | None, end: str | None) -> xr.DataArray:
-    """Return the dates that are asked for, lazily."""
+def _select(cube: xr.DataArray, start: str | None, end: str | None, aoi: str | Path | None) -> xr.DataArray:
+    """Return the dates and the area that are asked for, lazily."""
+    if aoi is not None:
+        cube = crop_cube(cube, read_area(aoi, Lattice.of(cube)))
     if start is None and end is None:
         return cube
     days = cube["time"].to_numpy().astype("datetime64[D]").tolist()

@@ -14,12 +14,15 @@ from pathlib import Path
 
 from taxoscape.config import CubeSettings
 from taxoscape.cube.align import georeference_faults, place
+from taxoscape.cube.area import read_area
 from taxoscape.cube.bands import Bands, arrange_bands
 from taxoscape.cube.box import Box
+from taxoscape.cube.crop import crop_plan
 from taxoscape.cube.dates import date_rasters, within
 from taxoscape.cube.discover import Scenes, find_rasters
 from taxoscape.cube.duplicates import settle_duplicates
 from taxoscape.cube.laid import lay_on
+from taxoscape.cube.periods import lay_in_periods, period_of
 from taxoscape.cube.planned import CubePlan, PlannedFile, can_read_in_place, plan_from_json, plan_to_json
 from taxoscape.cube.rasters import Header, read_header
 from taxoscape.cube.wording import counted, named, shortened, together
@@ -38,7 +41,7 @@ def plan_cube(scenes: Scenes, settings: CubeSettings | None = None) -> CubePlan:
     scenes
         GeoTIFF and JPEG 2000 files, folders (searched to the bottom), globs, or several of these.
     settings
-        Bands, dates, nodata, first and last date.
+        Bands, dates, nodata, first and last date, area of interest, calendar.
 
     Returns
     -------
@@ -50,7 +53,8 @@ def plan_cube(scenes: Scenes, settings: CubeSettings | None = None) -> CubePlan:
     InputError
         Where the files cannot make one cube: unreadable or cut off, no date, no georeference, mixed CRS or pixel sizes,
         grids that lie between each other's pixels, differing bands, types, scales or nodata, a band that is missing,
-        one date twice with other content. Files are named, the first ones and how many more.
+        one date twice with other content; or an area of interest cannot be read or holds no scene
+        (`taxoscape.cube.area.read_area`). Files are named, the first ones and how many more.
 
     Notes
     -----
@@ -59,6 +63,7 @@ def plan_cube(scenes: Scenes, settings: CubeSettings | None = None) -> CubePlan:
     `taxoscape.cube.bands`, what is valid and who wins where scenes overlap in `taxoscape.cube.mosaic`.
     """
     settings = settings or CubeSettings()
+    period_of(date.min, settings.period)  # refused before files are read, if it is none
     found = find_rasters(scenes)
     headers = _headers(found.rasters)
     skipped: Skipped = list(found.skipped)
@@ -86,7 +91,9 @@ def plan_cube(scenes: Scenes, settings: CubeSettings | None = None) -> CubePlan:
         dtype=chosen[0].dtype,
         nodata=nodata,
     )
-    plan = settle_duplicates(plan)
+    if settings.aoi is not None:
+        plan = crop_plan(plan, read_area(settings.aoi, plan.lattice))
+    plan = lay_in_periods(settle_duplicates(plan), settings.period, settings.composite)
     return lay_on(plan, _days(settings.calendar), settings.match) if settings.calendar else plan
 
 

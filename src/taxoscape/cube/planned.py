@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from taxoscape.cube.area import Area
 from taxoscape.cube.box import Box
 from taxoscape.cube.wording import counted, shortened, shown
 from taxoscape.errors import InputError
@@ -36,7 +37,7 @@ class PlannedFile:
     path: str
     """Absolute path."""
     date: date
-    """Day on which it was taken, or the date of a calendar that it stands for."""
+    """Day on which it was taken, or the date of a calendar or the first day of a period that it stands for."""
     scene: int
     """Number of its scene among those of the date: where scenes overlap, the lowest number with a valid pixel wins."""
     bands: tuple[str, ...]
@@ -54,7 +55,8 @@ class PlannedFile:
     layout: str
     """Driver and compression, as ``GTiff/deflate``."""
     taken: Day | None = None
-    """Day on which it was taken, where ``date`` is another one that it stands for (`taxoscape.cube.laid`)."""
+    """Day on which it was taken, where ``date`` is another one that it stands for (`taxoscape.cube.periods`,
+    `taxoscape.cube.laid`)."""
 
     @property
     def day(self) -> Day:
@@ -80,6 +82,12 @@ class CubePlan:
     """NumPy name of the pixel type, as read."""
     nodata: float | None
     """Value that means "no data"; NaN may be one."""
+    area: Area | None = None
+    """The polygons outside of which no pixel is valid; None: none."""
+    period: str = "dates"
+    """The calendar, as `taxoscape.cube.periods.period_of` takes it."""
+    composite: str = "first"
+    """What stands for a pixel that is valid on several days of a date: ``median``, or else the first by scene."""
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -110,6 +118,12 @@ class CubePlan:
             f"area     {height} × {width} pixels (rows × columns), {north:.4g} × {east:.4g} km (north × east)",
             f"values   {self.dtype}, no data: {nodata}, {_bytes(self.n_bytes)} uncompressed",
         ]
+        if self.area is not None:
+            held = counted(self.area.n_features, "polygon")
+            lines.insert(3, f"aoi      {self.area.name}: cropped to {held}, nothing outside counts")
+        if self.period != "dates":
+            days = counted(len({file.day for file in self.files}), "day")
+            lines.insert(1, f"calendar {self.period}: {days}, of each period the {self.composite} valid pixel")
         reasons: dict[str, list[str]] = defaultdict(list)
         for path, reason in self.skipped:
             reasons[reason].append(shown(path))
@@ -126,9 +140,9 @@ def can_read_in_place(plan: CubePlan) -> bool:
     and compressed by nothing slower than deflate.
     """
     _, _, height, width = plan.shape
-    small, large = BLOCK_IN_PLACE
-    return len(plan.files) == len(plan.dates) and all(
-        file.box == Box(0, 0, height, width)
+    whole, (small, large) = Box(0, 0, height, width), BLOCK_IN_PLACE
+    return len(plan.files) == len(plan.dates) == len({file.date for file in plan.files}) and all(
+        file.box.intersect(whole) == whole
         and file.layout in LAYOUTS_IN_PLACE
         and not file.flipped
         and all(small <= edge <= large for edge in file.block)
@@ -165,11 +179,18 @@ def plan_from_json(text: str) -> CubePlan:
             lattice=Lattice(**values["lattice"]),
             dtype=str(np.dtype(values["dtype"])),
             nodata=None if nodata is None else float(nodata),
+            area=_area(values.get("area")),
+            period=values.get("period", "dates"),
+            composite=values.get("composite", "first"),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"this is no plan of a cube ({error}): make it anew (taxoscape cube)") from None
+
+
+def _area(values: Any) -> Area | None:
+    return None if values is None else Area(**{**values, "outlines": tuple(values["outlines"])})
 
 
 def _file(**values: Any) -> PlannedFile:

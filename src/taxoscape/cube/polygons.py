@@ -18,6 +18,7 @@ from taxoscape.grid import Grid
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    from pyproj import CRS
 
 CELLS_PER_TILE = 10
 """Cells along a tile's edge that polygons are burned into, at least, where a tile has so many pixels."""
@@ -59,7 +60,7 @@ def read_polygons(file: Path, grid: Grid, *, name: str, attribute: str | None = 
         Where the file cannot be read, has several layers, no CRS, no features, no polygons, or no such attribute.
     """
     import shapely
-    from pyproj import CRS, Transformer
+    from pyproj import CRS
 
     info = _info(file, name)
     source, target = CRS.from_user_input(info["crs"]), CRS.from_wkt(grid.lattice.crs)
@@ -72,12 +73,21 @@ def read_polygons(file: Path, grid: Grid, *, name: str, attribute: str | None = 
     outlines, values = outlines[keep], np.asarray(fields[0], dtype=object)[keep]
     if source != target and len(outlines):
         diagonal = math.hypot(bounds[2] - bounds[0], bounds[3] - bounds[1])
-        change = Transformer.from_crs(source, target, always_xy=True)
-        fine = shapely.segmentize(outlines, diagonal / PIECES)
-        outlines = shapely.transform(
-            fine, lambda points: np.stack(change.transform(points[:, 0], points[:, 1]), axis=1)
-        )
+        outlines = reprojected(outlines, source, target, piece=diagonal / PIECES)
     return Polygons(outlines=outlines, values=values, is_text=np.asarray(fields[0]).dtype.kind == "O")
+
+
+def reprojected(outlines: npt.NDArray[Any], source: CRS, target: CRS, *, piece: float) -> npt.NDArray[Any]:
+    """Return shapely geometries in another CRS, straight edges cut into pieces of at most ``piece`` of the first."""
+    import shapely
+    from pyproj import Transformer
+
+    change = Transformer.from_crs(source, target, always_xy=True)
+    moved: npt.NDArray[Any] = shapely.transform(
+        shapely.segmentize(outlines, piece),
+        lambda points: np.stack(change.transform(points[:, 0], points[:, 1]), axis=1),
+    )
+    return moved
 
 
 def have_polygons(file: Path, grid: Grid, *, name: str, attribute: str | None = None) -> bool:
@@ -141,7 +151,7 @@ def _info(file: Path, name: str) -> dict[str, Any]:
     from pyogrio import list_layers, read_info
 
     kind = sniff(file)
-    if kind not in ("sqlite", "text", "unknown", "xml", "zip") or _points_elsewhere(file):
+    if kind not in ("sqlite", "text", "unknown", "xml", "zip") or points_elsewhere(file):
         raise InputError(f"the layer '{name}' is neither a GeoTIFF nor a file of polygons: {shown(file)} (--layer)")
     with _faults(file, name):
         layers = [layer for layer, geometry in list_layers(file).tolist() if geometry]
@@ -166,7 +176,7 @@ def _info(file: Path, name: str) -> dict[str, Any]:
     return info
 
 
-def _points_elsewhere(file: Path) -> bool:
+def points_elsewhere(file: Path) -> bool:
     """Whether a file is an OGR VRT, which opens other files."""
     with file.open("rb") as stream:
         return b"<ogrvrt" in stream.read(4096).lower()

@@ -1,11 +1,20 @@
-"""Encoders that are made of a cube without training: `stats` and `rcf`.
+"""Encoders that are made of a cube without training: `stats`, `rcf` and `embeddings`.
 
-What a trained encoder has to beat. Both learn nothing but how the bands are scaled; ``rcf`` draws its filters from the
-data besides. They are encoders like any other, made in seconds, and cannot be refined. `fixed` has their networks.
+The first two are what a trained encoder has to beat. Both learn nothing but how the bands are scaled; ``rcf`` draws its
+filters from the data besides. `embeddings` is for scenes that another model has made features of, one per band: the
+vector of a tile is their mean, in their own units. All are encoders like any other, made in seconds, and cannot be
+refined. `fixed` has their networks.
+
+Embeddings of AlphaEarth Foundations come as whole numbers of 8 bits, -127 to 127 in the bands A00 to A63, -128 where
+there is none; v stands for sign(v) · (v / 127.5)² (https://developers.google.com/earth-engine/guides/aef_on_gcs_readme).
+Scenes of 8-bit numbers with signs in bands of such names are taken for them. The mean of a tile is not scaled to length
+1 again.
 """
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, TypeAlias, cast
@@ -15,9 +24,9 @@ import torch
 
 from taxoscape.config import TRAINING_FREE, EncoderSettings
 from taxoscape.embedding.encoder import Encoder, Recipe
-from taxoscape.embedding.fixed import PATCH_PX, RandomFeatures
+from taxoscape.embedding.fixed import PATCH_PX, FeatureMeans, RandomFeatures
 from taxoscape.embedding.places import Places
-from taxoscape.embedding.scaling import SAMPLE_TILES, Scaling, learn_scaling
+from taxoscape.embedding.scaling import LIMIT, SAMPLE_TILES, Scaling, learn_scaling
 from taxoscape.embedding.tiles import TileReader, as_reader
 from taxoscape.errors import InputError
 
@@ -28,6 +37,8 @@ if TYPE_CHECKING:
     Corners: TypeAlias = npt.NDArray[np.int32]
     Float64: TypeAlias = npt.NDArray[np.float64]
 
+_ALPHAEARTH = re.compile(r"A[0-6]\d")
+"""Bands of AlphaEarth's embeddings."""
 PATCHES_OF_A_TILE = 40
 """Patches that are taken of each tile of the sample."""
 REGULARISER = 0.1
@@ -54,7 +65,8 @@ def fit_features(
     tile_size
         Edge of a tile in pixels, from 1.
     settings
-        ``encoder`` is ``stats`` or ``rcf``; of the rest only ``filters`` counts, and that for ``rcf``.
+        ``encoder`` is ``stats``, ``rcf`` or ``embeddings``; of the rest only ``filters`` counts, for ``rcf``, and
+        ``deviation``, for ``embeddings``.
     rng
         Seed or generator. The same seed gives the same encoder on the same machine.
     min_valid
@@ -66,7 +78,8 @@ def fit_features(
     -------
     Encoder
         ``stats``: per band the mean and the deviation, 2 · band features. ``rcf``: per band the mean, then what
-        `fixed.RandomFeatures` makes, band + 2 · ``filters`` features. Vectors are not normalised.
+        `fixed.RandomFeatures` makes, band + 2 · ``filters`` features. ``embeddings``: per band the mean, and the
+        deviation if asked, not scaled. Vectors are not normalised.
 
     Raises
     ------
@@ -85,6 +98,8 @@ def fit_features(
     rng = np.random.default_rng(rng)
     reader = as_reader(cube, tile_size)
     sample = sample_tiles(reader, SAMPLE_TILES, rng=rng, min_valid=min_valid)
+    if name == "embeddings":
+        return _take_features(reader, sample, settings, device)
     scaling = learn_scaling(reader, sample)
     n_features = 2 * reader.n_bands if name == "stats" else reader.n_bands + 2 * settings.filters
     recipe = Recipe(
@@ -104,6 +119,39 @@ def fit_features(
         network.block_weights.copy_(torch.tensor(equal_shares(encoder, reader, sample, blocks)))
     encoder.network.to(device)
     return encoder
+
+
+def _take_features(reader: TileReader, sample: Corners, settings: EncoderSettings, device: str) -> Encoder:
+    """Return the encoder of scenes whose bands are features.
+
+    Values are divided by one power of two, so that none of the sample is near `scaling.LIMIT`, and multiplied by it
+    again.
+    """
+    squared = reader.dtype == np.int8 and all(_ALPHAEARTH.fullmatch(band) for band in reader.bands)
+    if squared:
+        divisor, unit = 127.5, 1.0
+    else:
+        most = max((_largest(*reader.read(sample[i : i + 16])) for i in range(0, len(sample), 16)), default=0.0)
+        divisor = unit = 2.0 ** math.ceil(math.log2(most / LIMIT * 4)) if most > 0 else 1.0
+    nothing = (0.0,) * reader.n_bands
+    recipe = Recipe(
+        network="alphaearth" if squared else "embeddings",
+        tile_size=reader.tile_size,
+        bands=reader.bands,
+        n_features=reader.n_bands * (1 + settings.deviation),
+        scaling=Scaling(mean=nothing, offset=nothing, scale=(divisor,) * reader.n_bands),
+        normalised=False,
+    )
+    encoder = Encoder(recipe, recipe.build(), {"settings": asdict(settings)})
+    cast("FeatureMeans", encoder.network).unit.fill_(unit)
+    encoder.network.to(device)
+    return encoder
+
+
+def _largest(values: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_]) -> float:
+    """Return the largest absolute value of the valid pixels of tiles (n, band, y, x), 0 where there is none."""
+    known = np.abs(values.transpose(0, 2, 3, 1)[valid].astype(np.float64))
+    return float(known[np.isfinite(known)].max(initial=0.0))
 
 
 def sample_tiles(reader: TileReader, n: int, *, rng: np.random.Generator, min_valid: float = 0.5) -> Corners:

@@ -63,8 +63,8 @@ def train_encoder(
     tile_size
         Edge of a tile in pixels.
     settings
-        Network, triplets and training; None: the defaults. With ``encoder="stats"`` or ``"rcf"``, what
-        `features.fit_features` makes; settings of networks and training then have nothing to apply to.
+        Network, triplets and training; None: the defaults. With ``encoder="stats"``, ``"rcf"`` or ``"embeddings"``,
+        what `features.fit_features` makes; settings of networks and training then have nothing to apply to.
     rng
         Seed or generator. The same seed gives the same encoder on the same machine with as many threads.
     min_valid

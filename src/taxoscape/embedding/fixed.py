@@ -1,7 +1,7 @@
-"""Networks with nothing to train: statistics and random convolutional features of a tile.
+"""Networks with nothing to train: statistics, random convolutional features, and means of features made elsewhere.
 
-Both take a tile as `Scaling` makes it and the mask of its valid pixels (``wants_mask``), so that what is invalid takes
-no part. Both treat a tile alike whatever other tiles are in its batch. How their tensors are made of a cube is the
+All take a tile as `Scaling` makes it and the mask of its valid pixels (``wants_mask``), so that what is invalid takes
+no part. All treat a tile alike whatever other tiles are in its batch. How their tensors are made of a cube is the
 matter of `features`.
 
 The two halves of `RandomFeatures` answer two questions. Its filters do not see the mean of a window, band by band, so
@@ -21,6 +21,10 @@ FILTERS_AT_ONCE = 32
 """Filters whose responses are held at once."""
 
 
+READY_MADE = ("embeddings", "alphaearth")
+"""Networks of scenes whose bands are features that another model made: as they are, and of AlphaEarth's 8-bit ones."""
+
+
 class TileStatistics(nn.Module):
     """Mean and deviation of each band over the valid pixels of a tile: vectors of twice the number of bands.
 
@@ -37,6 +41,40 @@ class TileStatistics(nn.Module):
         if whole.all():
             return of_whole
         return torch.where(whole[:, None], of_whole, _moments_of_valid(x, valid))
+
+
+class FeatureMeans(nn.Module):
+    """Mean of each band over the valid pixels of a tile, in the band's own units; the deviation besides, if asked.
+
+    Parameters
+    ----------
+    n_bands
+        Number of bands.
+    deviation
+        Whether deviations follow the means.
+    squared
+        Whether a value v stands for v · |v|: 8-bit embeddings of AlphaEarth, scaled to ±1, keep the root (`features`).
+
+    Attributes
+    ----------
+    unit : Tensor
+        Float32 (1,): what a scaled value is multiplied by to be in its own units again.
+    """
+
+    wants_mask = True
+
+    def __init__(self, n_bands: int, *, deviation: bool, squared: bool) -> None:
+        super().__init__()
+        self.n_bands, self.deviation, self.squared = n_bands, deviation, squared
+        self.unit: Tensor
+        self.register_buffer("unit", torch.ones(1))
+
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        """Return means, then deviations, (n, band) or (n, 2 · band), of tiles (n, band, y, x), masks (n, 1, y, x)."""
+        x = x * self.unit
+        x = x * x.abs() if self.squared else x
+        moments = _moments_of_valid(x, valid)
+        return moments if self.deviation else moments[:, : self.n_bands]
 
 
 class RandomFeatures(nn.Module):

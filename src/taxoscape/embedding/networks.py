@@ -21,7 +21,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from taxoscape.embedding.fixed import RandomFeatures, TileStatistics
+from taxoscape.embedding.fixed import READY_MADE, FeatureMeans, RandomFeatures, TileStatistics
 from taxoscape.errors import InputError
 
 Network = nn.Module
@@ -148,7 +148,7 @@ def build_network(name: str, *, n_bands: int, tile_size: int, n_features: int, s
     InputError
         Where the network does not take tiles of that size or make vectors of that length, or is unknown.
     """
-    if name in ("stats", "rcf"):
+    if name in ("stats", "rcf", *READY_MADE):
         return _fixed(name, n_bands, n_features, tile_size)
     check_network(name, tile_size=tile_size, n_features=n_features)
     with torch.random.fork_rng(devices=[]):
@@ -175,6 +175,8 @@ def check_network(name: str, *, tile_size: int, n_features: int) -> None:
 def _fixed(name: str, n_bands: int, n_features: int, tile_size: int) -> nn.Module:
     if name == "stats" and n_features == 2 * n_bands:
         return TileStatistics()
+    if name in READY_MADE and n_features in (n_bands, 2 * n_bands):
+        return FeatureMeans(n_bands, deviation=n_features > n_bands, squared=name == "alphaearth")
     n_filters, odd = divmod(n_features - n_bands, 2)
     if name == "rcf" and n_filters > 0 and not odd:
         return RandomFeatures(n_bands, n_filters, tile_size)

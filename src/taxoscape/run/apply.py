@@ -58,6 +58,8 @@ def apply_request(run: RunFolder, scenes: Sequence[str], explicit: Explicit) -> 
     encoder = run / ("encoder.safetensors" if is_refined(run) else "encoder_geographic.safetensors")
     given = with_paths(explicit, os.path.abspath)
     sections = _settings_from(run, to_dict(settings), encoder)
+    if given.get("cube", {}).get("aoi"):  # tiles on its edge are kept unless this very command says otherwise
+        sections["grid"].pop("partial", None)
     names = {*sections, *given}
     return Request(
         scenes=tuple(os.path.abspath(scene) for scene in scenes),
@@ -71,7 +73,7 @@ def _settings_from(run: RunFolder, values: dict[str, Any], encoder: Path) -> dic
 
     _, zones = last_result(run)
     days = np.datetime_as_string(zones["time"].to_numpy(), unit="D").tolist()
-    cube = {"nodata": values["cube"]["nodata"]} if "nodata" in values["cube"] else {}
+    cube = {name: values["cube"][name] for name in ("nodata", "period", "composite") if name in values["cube"]}
     return {
         "cube": {**cube, "bands": tuple(load_encoder(encoder).bands), "calendar": tuple(days)},
         "grid": values["grid"],

@@ -109,6 +109,7 @@ def cost_of_network(settings: Settings, *, n_tiles: int, n_times: int, n_bands: 
 def as_used(settings: Settings) -> Settings:
     """Return settings in which an encoder that is taken from a file stands with its own network, loss and triplets."""
     from taxoscape.embedding.encoder import load_encoder
+    from taxoscape.embedding.fixed import READY_MADE
 
     if settings.encoder.encoder in (TRAINED, *TRAINING_FREE):
         return settings
@@ -119,6 +120,8 @@ def as_used(settings: Settings) -> Settings:
             **own, "encoder": first.encoder, "network": taken.recipe.network, "n_features": taken.recipe.n_features,
             "statistics": bool(taken.recipe.weights),
         })  # fmt: skip
+    elif taken.recipe.network in READY_MADE:
+        known = replace(first, encoder="embeddings", deviation=taken.n_features > len(taken.bands))
     else:
         filters = max(1, (taken.n_features - len(taken.bands)) // 2)
         known = replace(first, encoder=taken.recipe.network, filters=filters)
@@ -129,7 +132,10 @@ def vector_length(settings: Settings, n_bands: int) -> int:
     """Return the length of the vectors that a run's encoder will make."""
     encoder = as_used(settings).encoder
     carried = 2 * n_bands if encoder.carries_statistics(settings.zones.clusterer) else 0
-    made = {"stats": 2 * n_bands, "rcf": n_bands + 2 * encoder.filters}
+    made = {
+        "stats": 2 * n_bands, "rcf": n_bands + 2 * encoder.filters,
+        "embeddings": n_bands * (1 + encoder.deviation),
+    }  # fmt: skip
     return made.get(encoder.encoder, encoder.n_features + carried)
 
 

@@ -19,7 +19,7 @@ from taxoscape.run.cost import (
     vector_length,
 )
 from taxoscape.run.prepare import refuse_impossible
-from taxoscape.run.regions import Plans, plan_all
+from taxoscape.run.regions import Plans, plan_all, tiles_inside
 from taxoscape.run.request import Request
 from taxoscape.zones.metric import LEAST_AXES
 
@@ -51,10 +51,15 @@ def describe_plan(request: Request) -> str:
     plan = plans.first
     grid = refuse_impossible(settings, plans.lattice, plan.bands, plans.placements)
     n_tiles = sum(place.grid.n_tiles for place in plans.placements) or grid.n_tiles
-    cost = cost_of_network(settings, n_tiles=n_tiles, n_times=len(plan.dates), n_bands=len(plan.bands))
+    counting = tiles_inside(plans, grid, settings)
+    encoded = n_tiles if counting is None else counting
+    cost = cost_of_network(settings, n_tiles=encoded, n_times=len(plan.dates), n_bands=len(plan.bands))
     laid = f"in {len(plans.placements)} regions" if plans.placements else f"({grid.n_rows} × {grid.n_cols})"
     lines = [plans.describe(), f"tiles     {n_tiles} of {grid.tile_size} px {laid}"]
-    seconds = _seconds(plans, n_tiles, settings, cost)
+    if counting is not None:
+        least = settings.grid.min_valid
+        lines.append(f"          {counting} of them can count: at least {least:.0%} of them is in the area of interest")
+    seconds = _seconds(plans, encoded, settings, cost)
     memory, disk = _bytes(plans, grid, settings)
     lines += [
         f"time      about {duration(sum(seconds.values()))} on this machine: "

@@ -54,6 +54,26 @@ OPTIONS: tuple[Option, ...] = (
     Option(flag="--start", setting="cube.start", metavar="DATE", help="First date to take."),
     Option(flag="--end", setting="cube.end", metavar="DATE", help="Last date to take."),
     Option(
+        flag="--calendar",
+        setting="cube.period",
+        metavar="dates|month|10d|P16D",
+        help="A date for each day of a scene, or for each period; periods begin anew with each year. [default: dates]",
+    ),
+    Option(
+        flag="--composite",
+        setting="cube.composite",
+        choices=("median", "best", "first"),
+        help="What stands for a pixel in a period: the median of its valid days, the day nearest to the middle, or the "
+        "first. [default: median]",
+    ),
+    Option(
+        flag="--aoi",
+        setting="cube.aoi",
+        metavar="FILE",
+        help="Polygons (GeoPackage, GeoJSON, shapefile; FILE#LAYER) outside of which nothing counts; tiles on their "
+        "edge count by --min-valid. [default: all that the scenes cover]",
+    ),
+    Option(
         flag="--tile-size",
         setting="grid.tile_size",
         kind="integer",
@@ -89,9 +109,15 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         flag="--encoder",
         setting="encoder.encoder",
-        metavar="tile2vec|stats|rcf|PATH",
-        help="Train a network; or none, and take means and deviations, or random convolutional features; or take the "
-        "encoder in a file. [default: tile2vec]",
+        metavar="tile2vec|stats|rcf|embeddings|PATH",
+        help="Train a network; or none, and take means and deviations, or random convolutional features, or means of "
+        "bands that are features already; or take the encoder in a file. [default: tile2vec]",
+    ),
+    Option(
+        flag="--deviation/--no-deviation",
+        setting="encoder.deviation",
+        kind="switch",
+        help="With --encoder embeddings: the deviation of each band besides. [default: no-deviation]",
     ),
     Option(
         flag="--triplets",
@@ -209,7 +235,7 @@ MATCH = Option(
     "[default: season]",
 )
 _APPLIED = (
-    "cube.bands", "cube.dates", "cube.nodata", "cube.start", "cube.end", "grid.partial", "grid.min_valid",
+    "cube.bands", "cube.dates", "cube.nodata", "cube.start", "cube.end", "cube.aoi", "grid.partial", "grid.min_valid",
     "analysis.layers", "analysis.truth", "analysis.min_share", "publish.rgb", "run.threads", "run.device",
     "run.precision", "run.memory",
 )  # fmt: skip

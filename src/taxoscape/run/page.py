@@ -116,6 +116,8 @@ def _learnt_from(markers: Mapping[str, Any]) -> str:
     notes = markers["train"].get("notes", {})
     fixed = {
         "stats": "the mean and the deviation of each band, without any training",
+        "embeddings": "the means of the bands, which are features that another model made",
+        "alphaearth": "the means of the bands, which are features that another model made (8-bit values undone)",
         "rcf": "random filters drawn from the images themselves, and the mean of each band, without any training",
     }
     if "without_training" in notes:
@@ -291,6 +293,12 @@ def _taken_notes(markers: Mapping[str, Mapping[str, Any]], metrics: Mapping[str,
 def _notes(drawing: Drawing, markers: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, Any]) -> list[str]:
     reading = drawing.reading
     notes = []
+    cube = markers["cube"].get("notes", {})
+    if "period" in cube:
+        notes.append(
+            f"A date stands for all days of a period ({cube['period']}) that begins with it; a pixel of it is the "
+            f"{cube['composite']} of its valid days."
+        )
     told = markers["refine"].get("notes", {})
     moved, left_out, rounds = told.get("moved_share"), told.get("left_out"), told.get("rounds", [])
     if moved is not None:

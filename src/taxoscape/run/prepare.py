@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from taxoscape.config import TRAINING_FREE, AnalysisSettings, RunSettings, Settings, differences, resolve, to_dict
 from taxoscape.cube import wording
+from taxoscape.cube.area import area_digest
 from taxoscape.cube.fingerprint import fingerprint
 from taxoscape.cube.labels import check_labels
 from taxoscape.cube.layers import check_layer, parse_layer
@@ -21,7 +22,7 @@ from taxoscape.grid import Grid, Lattice
 from taxoscape.progress import Track, silent
 from taxoscape.run.folder import RunFolder
 from taxoscape.run.pictures import picture_bands
-from taxoscape.run.regions import Plans, plan_all
+from taxoscape.run.regions import Plans, plan_all, tiles_inside
 from taxoscape.run.request import ENCODERS, Request, read_regions, read_run, with_paths
 from taxoscape.run.table import STAGES
 from taxoscape.run.taken import check_taken, state_of
@@ -64,7 +65,8 @@ def prepare(
     settings = resolve(request.explicit, request.preset)
     _refuse_itself(folder, settings)
     plans = plan_all(request.scenes, request.regions, settings)
-    refuse_impossible(settings, plans.lattice, plans.first.bands, plans.placements)
+    grid = refuse_impossible(settings, plans.lattice, plans.first.bands, plans.placements)
+    tiles_inside(plans, grid, settings)
     with folder.locked():
         if folder.exists and not overwrite:
             _refuse_other_run(folder, request, settings, plans, track)
@@ -74,7 +76,7 @@ def prepare(
         _clear(folder)
         settings = replace(settings, run=_settle_machine(settings, plans.first.bands, workers=workers))
         inputs = _fingerprint([file.path for file in plans.files], track)
-        _warn_of_other_inputs(request, plans, inputs)
+        _warn_of_other_inputs(request, settings, plans, inputs)
         folder.write_document(_document(folder, request, settings, plans, inputs))
     return folder
 
@@ -161,6 +163,8 @@ def _refuse_other_run(folder: RunFolder, request: Request, settings: Settings, p
     now = {os.path.abspath(file.path) for file in plans.files}
     found += [f"scene no longer there: {path}" for path in sorted(set(inputs) - now)]
     found += [f"new scene: {path}" for path in sorted(now - set(inputs))]
+    if settings.cube.aoi and settings.cube.aoi == old.cube.aoi and area_digest(settings.cube.aoi) != inputs.area:
+        found.append(f"area of interest changed: {settings.cube.aoi}")
     days = {os.path.abspath(file.path): str(file.day) for file in plans.files}
     found += [
         f"date of {path}: {day} → {days[path]}" for path, day in inputs.dates.items() if days.get(path, day) != day
@@ -189,7 +193,7 @@ def _fingerprint(paths: Sequence[str], track: Track) -> dict[str, str]:
     return {path: fingerprint([path])[path] for path in track(paths, "checking the scenes", len(paths))}
 
 
-def _warn_of_other_inputs(request: Request, plans: Plans, inputs: Mapping[str, str]) -> None:
+def _warn_of_other_inputs(request: Request, settings: Settings, plans: Plans, inputs: Mapping[str, str]) -> None:
     """Say where a run file is repeated on scenes that are no longer what it was made from."""
     if request.inputs is None:
         return
@@ -199,6 +203,9 @@ def _warn_of_other_inputs(request: Request, plans: Plans, inputs: Mapping[str, s
         for path, digest in request.inputs.items()
         if inputs.get(path) != digest or days.get(path) != request.inputs.dates.get(path, days.get(path))
     ]
+    area = settings.cube.aoi
+    if area and request.inputs.area not in (None, area_digest(area)):
+        other.append(Path(area).name)
     if other:
         shown = ", ".join(other[:3]) + (f" and {len(other) - 3} more" if len(other) > 3 else "")
         log.warning("%s changed since the run file was written: this run will not repeat that one", shown)
@@ -251,6 +258,7 @@ def _document(
         **({} if regions else {"scenes": [_relative(scene, here) for scene in request.scenes]}),
         **values,
         **({"taken": state_of(RunFolder(settings.zones.of))} if settings.zones.of else {}),
+        **({"area": {"sha256": area_digest(settings.cube.aoi)}} if settings.cube.aoi else {}),
         "versions": {"python": platform.python_version(), **_versions()},
         **({"region": [{"name": name, "scenes": scenes} for name, scenes in regions.items()]} if regions else {}),
         "input": [

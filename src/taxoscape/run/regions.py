@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taxoscape.config import Settings
+from taxoscape.cube.area import inside_shares
 from taxoscape.cube.lazy import lazy_cube
 from taxoscape.cube.plan import plan_cube
 from taxoscape.cube.planned import CubePlan, PlannedFile, can_read_in_place
 from taxoscape.cube.pointer import read_pointer, write_pointer
 from taxoscape.errors import InputError
-from taxoscape.grid import Lattice
+from taxoscape.grid import Grid, Lattice
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -100,8 +101,34 @@ def plan_all(scenes: Sequence[str], regions: Mapping[str, Sequence[str]], settin
             plans[name] = plan_cube(own, settings.cube)
         except InputError as error:
             raise InputError(f"region '{name}': {error}") from None
+    if settings.cube.period != "dates" and not settings.cube.calendar:  # dates of regions are paired by their order
+        dates = tuple(sorted({day for plan in plans.values() for day in plan.dates}))
+        plans = {name: replace(plan, dates=dates) for name, plan in plans.items()}
     joined = _join({name: lazy_cube(plan) for name, plan in plans.items()}, settings)
     return Plans(by_region=plans, lattice=Lattice.of(joined.cube), placements=joined.placements)
+
+
+def tiles_inside(plans: Plans, grid: Grid, settings: Settings) -> int | None:
+    """Return how many tiles have enough of them in the area of interest to count; None: there is no such area.
+
+    Raises
+    ------
+    InputError
+        Where none has.
+    """
+    grids = {place.name: place.grid for place in plans.placements} or {ONLY: grid}
+    least = max(settings.grid.min_valid, 1e-9)
+    found = [
+        int((inside_shares(plan.area, grids[name]) >= least).sum())
+        for name, plan in plans.by_region.items()
+        if plan.area is not None
+    ]
+    if found and not sum(found):
+        raise InputError(
+            f"no tile of {grid.tile_size} × {grid.tile_size} pixels has {least:.0%} of them in the area of interest: "
+            "take a smaller --tile-size, a lower --min-valid, or a larger area (--aoi)"
+        )
+    return sum(found) if found else None
 
 
 def store_cube(plan: CubePlan, path: Path, context: Context) -> None:

@@ -17,17 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from taxoscape.config import TRAINING_FREE, Settings, from_dict
+from taxoscape.cube.area import area_digest
 from taxoscape.errors import InputError
 from taxoscape.publish.names import NAMES_FILE, edited_names
 from taxoscape.run.folder import SETTINGS_FILE, RunFolder, describe, read_toml
 
 Explicit = Mapping[str, Mapping[str, Any]]
 
-OTHER_KEYS = ("scenes", "out", "preset", "taxoscape", "versions", "input", "region", "taken")
+OTHER_KEYS = ("scenes", "out", "preset", "taxoscape", "versions", "input", "region", "taken", "area")
 """Keys of a run file that are not sections of settings."""
 
 
-PATHS = (("cube", "dates"), ("encoder", "encoder"), ("zones", "of"), ("analysis", "truth"))
+PATHS = (("cube", "dates"), ("cube", "aoi"), ("encoder", "encoder"), ("zones", "of"), ("analysis", "truth"))
 """Settings that may hold a path, as section and name; `ENCODERS` are none."""
 ENCODERS = ("tile2vec", *TRAINING_FREE)
 """Encoders known by name."""
@@ -67,11 +68,20 @@ class Inputs(dict[str, str]):
     """When each was taken (ISO) by path, where ``run.toml`` tells."""
     others: Mapping[str, Any]
     """What tells whether other files that a stage reads are still what they were, by stage."""
+    area: str | None
+    """sha256 of the file of the area of interest that the run was begun with; None: none."""
 
-    def __init__(self, sums: Mapping[str, str], dates: Mapping[str, str], others: Mapping[str, Any] | None = None):
+    def __init__(
+        self,
+        sums: Mapping[str, str],
+        dates: Mapping[str, str],
+        others: Mapping[str, Any] | None = None,
+        area: str | None = None,
+    ) -> None:
         super().__init__(sums)
         self.dates = dates
         self.others = others or {}
+        self.area = area
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,7 +222,7 @@ def read_run(folder: RunFolder) -> tuple[Settings, tuple[str, ...], Inputs]:
     if not isinstance(scenes, list) or not all(isinstance(scene, str) for scene in scenes):
         raise InputError(f'{path}: scenes is a list of paths, as in  scenes = ["scenes/*.tif"]')
     inputs = _inputs(document, path)
-    inputs.others = _others(folder, settings)
+    inputs.others = _others(folder, settings, inputs.area)
     return settings, tuple(os.path.normpath(base / scene) for scene in scenes), inputs
 
 
@@ -228,8 +238,8 @@ def _scenes_by_region(document: Mapping[str, Any]) -> list[Any]:
     ]
 
 
-def _others(folder: RunFolder, settings: Settings) -> dict[str, Any]:
-    """Return what tells whether the encoder, the layers, the truth and the names given are still what they were."""
+def _others(folder: RunFolder, settings: Settings, area: str | None) -> dict[str, Any]:
+    """Return what tells whether the area, the encoder, the layers, the truth and the names are still what they were."""
     analysis, encoder = settings.analysis, settings.encoder.encoder
     files = {name: layer_file(path) for name, path in analysis.layers.items()}
     if analysis.truth:
@@ -241,6 +251,8 @@ def _others(folder: RunFolder, settings: Settings) -> dict[str, Any]:
         found["train"] = _state(Path(encoder))
     found["publish"] = edited_names(folder / NAMES_FILE)
     found["cube"] = _scenes_by_region(folder.read_document())
+    if settings.cube.aoi:  # a cube holds its polygons, so that their file may be gone
+        found["cube"] = {"regions": found["cube"], "area": area_digest(settings.cube.aoi) or area}
     return found
 
 
@@ -271,4 +283,5 @@ def _inputs(document: Mapping[str, Any], path: Path) -> Inputs:
             "anew with --overwrite"
         ) from None
     dates = {file: str(entry["date"]) for file, entry in entries.items() if "date" in entry}
-    return Inputs(sums, dates)
+    area = document.get("area")
+    return Inputs(sums, dates, area=str(area.get("sha256")) if isinstance(area, Mapping) else None)

@@ -187,10 +187,14 @@ def digests(settings: Settings, inputs: Inputs) -> dict[str, str]:
     dated = sorted([checksum, inputs.dates.get(path, "")] for path, checksum in inputs.items())
     values = with_paths(to_dict(settings), lambda path: Path(path).name)  # what lies there counts, not where
     values["encoder"].pop("statistics", None)
+    if settings.encoder.encoder != "embeddings":
+        del values["encoder"]["deviation"]
     if settings.encoder.carries_statistics(settings.zones.clusterer):
         values["encoder"]["statistics"] = True
     if not settings.cube.calendar:  # nothing to lay scenes on: the same cube as ever
         del values["cube"]["calendar"], values["cube"]["match"]
+    if settings.cube.period == "dates":
+        del values["cube"]["period"], values["cube"]["composite"]
     if not settings.zones.of:
         del values["zones"]["levels"]
     result: dict[str, str] = {}

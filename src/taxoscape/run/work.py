@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,8 @@ from taxoscape.run.tree import make_tree
 from taxoscape.zones.clustering import cluster
 
 if TYPE_CHECKING:
+    from datetime import date
+
     import xarray as xr
 
     from taxoscape.embedding.encoder import Encoder
@@ -56,8 +58,11 @@ def make_cube(context: Context) -> Outcome:
     times, bands, height, width = plans.first.shape
     summary = f"{counted(times, 'date')} × {counted(bands, 'band')}"
     notes: dict[str, Any] = {"skipped": [list(entry) for entry in plans.skipped]}
+    dated = sorted({file.date for file in plans.files})
+    if context.settings.cube.period != "dates":
+        notes |= {"period": context.settings.cube.period, "composite": context.settings.cube.composite}
     if context.settings.cube.calendar:
-        stand_for = {str(file.date): str(file.day) for file in plans.files}
+        stand_for = {str(day): _days_of([file.day for file in plans.files if file.date == day]) for day in dated}
         without = [str(day) for day in plans.first.dates if str(day) not in stand_for]
         notes |= {"stand_for": stand_for, "without_scene": without}
         summary += f" ({len(without)} of the dates without a scene)" if without else ""
@@ -73,6 +78,11 @@ def make_cube(context: Context) -> Outcome:
         store_cube(plans.first, context.folder / name, context)
     size = "" if name == CUBES else f" × {height} × {width} px"
     return Outcome(outputs=(name,), summary=summary + size, notes=notes)
+
+
+def _days_of(days: Sequence[date]) -> str:
+    """Return days in words: one, or the first and the last of a period's."""
+    return str(days[0]) if len(set(days)) == 1 else f"{min(days)} to {max(days)}"
 
 
 def train(context: Context) -> Outcome:
