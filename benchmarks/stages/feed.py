@@ -17,7 +17,7 @@ from stages.measuring import Measure, paired, peak_gib
 if TYPE_CHECKING:
     import xarray as xr
 
-KEPT = 1 / 8
+KEPT = 1 / 4
 """Blocks that the reader may keep, as a share of those that the cube has."""
 BAR = 3.0
 
@@ -28,15 +28,12 @@ def measure(*, small: bool) -> list[Measure]:
     from taxoscape.config import EncoderSettings
     from taxoscape.cube.store import read_cube, write_cube
 
-    size, dates, turns = (640, 1, 1) if small else (6144, 4, 3)
+    size, dates, turns = (640, 1, 1) if small else (4096, 3, 3)
     with region(size, dates) as home:
         write_cube(tx.open_cube(str(home / "scenes/*.tif")), home / "cube.zarr")
         cube = read_cube(home / "cube.zarr")
-        sizes = {"turns": turns, "steps": 2 if small else 12, "batch": 8 if small else EncoderSettings().batch_size}
-        rows = [
-            gathered(cube, tile, per_block, by_block=True, **sizes)
-            for tile, per_block in ((100, 1), (100, 10), (50, 10))
-        ]
+        sizes = {"turns": turns, "steps": 2 if small else 6, "batch": 8 if small else EncoderSettings().batch_size}
+        rows = [gathered(cube, tile, per_block, by_block=True, **sizes) for tile, per_block in ((100, 1), (50, 10))]
         rows.append(gathered(cube, 50, 10, by_block=False, **sizes))
     return rows
 
@@ -62,7 +59,7 @@ def gathered(
         def feed() -> Iterator[Any]:
             return training._batches(state, reader, triplets, settings, 0)
 
-        stream, held = feed(), list(islice(feed(), min(steps, 4)))
+        stream, held = feed(), list(islice(feed(), 2))
         n = sum(len(batch.values) for batch in held) / len(held)
 
         def gather() -> None:

@@ -61,6 +61,8 @@ def main() -> None:
 def run_command(arguments: list[str]) -> int:
     """Run one command and return its exit code; every error that a user can cause is one line on stderr."""
     debug = "--debug" in arguments
+    if follows() and not {"run", *COMMANDS}.intersection(arguments[:1]):
+        return 0  # nothing is trained: rank 0 does it alone
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a sign shows another

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taxoscape.embedding.ranks import ALONE, SeveralRanks, ranks_of_this_run
+from taxoscape.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,6 +54,14 @@ def test_shares_are_nearly_equal_parts_in_order(n: int, count: int) -> None:
     assert [i for share in shares for i in share] == list(range(n))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
     assert n == 0 or shares[0]
+
+
+def test_processes_that_do_not_find_each_other_are_told_to_use_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    with pytest.raises(InputError, match="start them with torchrun, or unset WORLD_SIZE"), ranks_of_this_run():
+        pass
 
 
 def test_a_process_that_nobody_told_of_others_trains_alone(monkeypatch: pytest.MonkeyPatch) -> None:

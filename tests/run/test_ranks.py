@@ -44,6 +44,14 @@ def alone(scenes, tmp_path_factory) -> Path:
     return out
 
 
+def test_a_rank_other_than_the_first_does_nothing_where_nothing_is_trained(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    assert run_command(["demo", "--out", str(tmp_path / "demo")]) == 0
+    assert not (tmp_path / "demo").exists()
+    assert capsys.readouterr().out == ""
+
+
 @pytest.mark.slow
 def test_a_killed_rank_ends_the_training_with_a_word_and_two_new_ones_go_on_to_the_zones_of_one_process(
     alone, scenes, tmp_path

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from taxoscape.embedding.feed import ahead, on_device
+from taxoscape.embedding.machine import whole_float32
 from taxoscape.embedding.networks import FastNet
 from taxoscape.embedding.overlap import Axis, overlapping_moments, share_of_operations
 
@@ -229,7 +230,7 @@ def encode_tiles(
 def _vectors(encoder: Encoder, values: npt.NDArray[np.generic], valid: Bool, sheets: Sheets) -> Float32:
     """Return the vectors of all tiles of a sheet, float32 (row · col, feature), whether they count or not."""
     network, (rows, cols) = cast("FastNet", encoder.network), sheets.axes
-    with torch.inference_mode():
+    with torch.inference_mode(), whole_float32(encoder.device.type):
         x, usable = on_device(encoder.recipe.scaling, values[None], valid[None], encoder.device)
         mean, variance = overlapping_moments(network, x, rows=rows, cols=cols)
         features, statistics = network.vectors_of(mean.float(), variance.float()), None

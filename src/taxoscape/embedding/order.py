@@ -35,7 +35,7 @@ WHOLE = 2 * 2**30
 """Bytes of a cube, with its mask, up to which batches are drawn from all of it."""
 LANES = 4
 """Windows that batches are taken from in turn."""
-LEAST = 8
+LEAST = 4
 """Blocks in a window, at least."""
 
 

@@ -179,13 +179,21 @@ def ranks_of_this_run() -> Iterator[Ranks]:
 
     Raises
     ------
+    InputError
+        Where the environment speaks of several processes, and they do not find each other.
     TaxoscapeError
         Where a rank is lost.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         yield ALONE
         return
-    store, number, count = next(rendezvous("env://"))
+    try:
+        store, number, count = next(rendezvous("env://"))
+    except (ValueError, RuntimeError) as error:
+        raise InputError(
+            f"WORLD_SIZE says that several processes train together, but they do not find each other ({error}): start "
+            "them with torchrun, or unset WORLD_SIZE"
+        ) from None
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     ranks = SeveralRanks(number, count, PrefixStore(f"taxoscape/{attempt}", store))
     try:

@@ -54,6 +54,7 @@ STAGES: tuple[Stage, ...] = (
         own=("grid.tile_size", "grid.min_valid", "encoder", "run.seed"),
         also=("grid.partial",),
         outputs=("encoder_geographic.safetensors",),
+        version=2,
     ),
     Stage(
         name="encode",
