@@ -255,7 +255,7 @@ class RunSettings:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where networks run; chosen once and kept on resume."""
     memory: Annotated[int, BeforeValidator(_memory_size)] | None = None
-    """Bytes that the process may take, 1 GiB at least; also written as "4G". What does not fit is read in blocks, as
+    """Bytes that the process may take, 1.25 GiB at least; also written as "4G". What does not fit is read in blocks, as
     often as it takes: the result is the same. None: half of what is free when a stage begins."""
 
 
