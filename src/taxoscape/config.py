@@ -274,7 +274,7 @@ class RunSettings:
     batch_tiles: Positive | None = None
     """Tiles that a network that encodes is given at once; None: measured once and kept on resume."""
     memory: Annotated[int, BeforeValidator(_memory_size)] | None = None
-    """Bytes that the process may take, 1 GiB at least; also written as "4G". What does not fit is read in blocks, as
+    """Bytes that the process may take, 1.25 GiB at least; also written as "4G". What does not fit is read in blocks, as
     often as it takes: the result is the same. None: half of what is free when a stage begins."""
 
 

@@ -14,7 +14,7 @@ GROUP, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 of."""
 _LIMITS = (("memory.max", "memory.current", "memory.stat"),
            ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat"))  # fmt: skip
-LEAST = 2**30
+LEAST = 5 * 2**28
 """Bytes that a run takes at least: Python, its libraries, and the blocks that they work on."""
 _UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 

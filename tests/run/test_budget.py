@@ -27,14 +27,14 @@ def test_what_is_given_beyond_the_least_is_shared_by_cube_and_series(monkeypatch
 
 def test_the_least_memory_gives_the_same_result_block_by_block(finished, scenes, tmp_path):
     out = tmp_path / "run"
-    assert run_command(["run", str(scenes), "--out", str(out), *QUICK, "--memory", "1G"]) == 0
+    assert run_command(["run", str(scenes), "--out", str(out), *QUICK, "--memory", "1280M"]) == 0
     for name in ("zones.tif", "zones_geographic.tif", "confidence.tif", "zones_tree.tif"):
         assert (out / name).read_bytes() == (finished / name).read_bytes()
     one, other = (json.loads((path / "metrics.json").read_text()) for path in (finished, out))
     assert {k: v for k, v in other.items() if v is not None} == pytest.approx(
         {k: v for k, v in one.items() if v is not None}
     )
-    assert read_toml(out / "run.toml")["run"]["memory"] == 2**30
+    assert read_toml(out / "run.toml")["run"]["memory"] == LEAST
     settings, _, _ = read_run(existing(out))
     assert isinstance(rows_of(reading.Reading(existing(out), settings).series), StoredRows)
     assert "memory" not in read_toml(finished / "run.toml")["run"]
@@ -53,7 +53,7 @@ def test_a_run_goes_on_with_other_memory_and_makes_nothing_anew(finished, scenes
     assert stages == {path.name: path.stat().st_mtime for path in (out / "stages").iterdir()}
 
 
-@pytest.mark.parametrize(("size", "part"), [("much", "such as 4G"), ("100M", "take 1024 MiB"), ("0", "take 1024 MiB")])
+@pytest.mark.parametrize(("size", "part"), [("much", "such as 4G"), ("100M", "take 1280 MiB"), ("0", "take 1280 MiB")])
 def test_a_memory_that_is_none_or_too_little_is_refused(size, part, scenes, tmp_path, capsys):
     assert run_command(["run", str(scenes), "--out", str(tmp_path / "run"), "--memory", size]) == 2
     assert part in capsys.readouterr().err
@@ -62,6 +62,8 @@ def test_a_memory_that_is_none_or_too_little_is_refused(size, part, scenes, tmp_
 def test_the_dry_run_says_what_of_the_memory_given_is_needed(scene_folder):
     given = lines_of(scene_folder, "fast", grid={"tile_size": 20}, run={"memory": "4G"})
     assert given["memory"].endswith("of 4.0 GiB")
-    large = lines_of(scene_folder, "fast", grid={"tile_size": 20}, run={"memory": "1G"}, encoder={"batch_size": 10**5})
-    assert "more than the 1.0 GiB given" in large["memory"]
+    large = lines_of(
+        scene_folder, "fast", grid={"tile_size": 20}, run={"memory": "1280M"}, encoder={"batch_size": 10**5}
+    )
+    assert "more than the 1.2 GiB given" in large["memory"]
     assert "of" not in lines_of(scene_folder, "fast", grid={"tile_size": 20})["memory"]
