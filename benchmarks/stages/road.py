@@ -10,7 +10,7 @@ from child import measured
 from stages.making import region
 from stages.measuring import Measure
 
-AREAS = ((4000, 1), (5657, 2), (8000, 4), (11314, 8))
+AREAS = ((2000, 1), (2828, 2), (4000, 4), (5657, 8))
 """Edge in pixels, and the area in units of the first."""
 SMALL = ((400, 1), (566, 2))
 TILE, DATES, BANDS = 50, 8, 3

@@ -92,7 +92,7 @@ def test_a_small_stage_runs_in_a_process_of_its_own(bench, stage):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["publish"])
+@pytest.mark.parametrize("stage", ["publish", "road"])
 def test_a_small_run_is_measured(stage):
     found = subprocess.run(
         [sys.executable, str(HERE / "bench.py"), "--alone", stage, "--small"],
