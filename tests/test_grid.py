@@ -115,3 +115,13 @@ def test_an_array_without_crs_or_with_rising_y_is_refused(tiny_cube):
 def test_a_grid_survives_json():
     grid = Grid.over(a_lattice(), tile_size=7, stride=3)
     assert Grid.from_json(grid.to_json()) == grid
+
+
+@pytest.mark.parametrize("span", [(0, 1), (3, 11), (0, None)])
+def test_corners_of_some_tiles_are_those_of_all(span):
+    lattice = Lattice(crs="EPSG:32630", x0=500_030, y0=4_700_070, dx=10, dy=10, height=93, width=77)
+    grid = Grid.over(lattice, tile_size=16, stride=8)
+    start, stop = span[0], span[1] or grid.n_tiles
+    np.testing.assert_array_equal(grid.corners_of(start, stop), grid.corners[start:stop])
+    np.testing.assert_array_equal(grid.corners[:, 0], grid.rows * 8 - lattice.row_px)
+    np.testing.assert_array_equal(grid.corners[:, 1], grid.cols * 8 - lattice.col_px)

@@ -177,7 +177,7 @@ _open = threading.local()
 
 
 def kept_open(opening: Callable[[Key], Result], key: Key) -> Result:
-    """Return what ``opening(key)`` returns; the last of each function stays open in its thread for the next block.
+    """Return what ``opening(key)`` returns; in each thread the last one stays open for the next block, and no other.
 
     Examples
     --------
@@ -189,11 +189,11 @@ def kept_open(opening: Callable[[Key], Result], key: Key) -> Result:
     (['A', 'A', 'B'], ['a', 'b'])
     """
     held = _open.__dict__
-    name = f"{opening.__module__}.{opening.__qualname__}"
-    if name not in held or held[name][0] != key:
-        held.pop(name, None)  # let go of the old one before the new one takes memory
-        held[name] = (key, opening(key))
-    return cast("Result", held[name][1])
+    wanted = (f"{opening.__module__}.{opening.__qualname__}", key)
+    if held.get("wanted") != wanted:
+        held.clear()  # let go of the old one, of an earlier stage perhaps, before the new one takes memory
+        held.update(open=opening(key), wanted=wanted)
+    return cast("Result", held["open"])
 
 
 @dataclass(frozen=True, slots=True)

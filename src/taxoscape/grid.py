@@ -193,8 +193,13 @@ class Grid:
 
         Negative, or near the end, for partial tiles.
         """
-        rows = self.rows * self.stride - self.lattice.row_px
-        cols = self.cols * self.stride - self.lattice.col_px
+        return self.corners_of(0, self.n_tiles)
+
+    def corners_of(self, start: int, stop: int) -> npt.NDArray[np.int32]:
+        """Return `corners` of the tiles from ``start`` to ``stop`` alone: int32 (stop − start, 2)."""
+        row, col = np.divmod(np.arange(start, stop), self.n_cols)
+        rows = (row + self.first_row) * self.stride - self.lattice.row_px
+        cols = (col + self.first_col) * self.stride - self.lattice.col_px
         return np.stack([rows, cols], axis=1).astype(np.int32)
 
     @property
@@ -207,7 +212,7 @@ class Grid:
     def cells(self) -> Lattice:
         """The lattice whose pixels are the cells of the tiles: the geo-reference of a map with a pixel per tile."""
         margin = (self.tile_size - self.stride) // 2
-        row, col = (int(v) + margin for v in self.corners[0])
+        row, col = (int(v) + margin for v in self.corners_of(0, 1)[0])
         corner = self.lattice.window(row, col, self.n_rows, self.n_cols)
         return replace(corner, dx=corner.dx * self.stride, dy=corner.dy * self.stride)
 

@@ -153,7 +153,7 @@ def block_moments(
     NaN where a tile does not count, and for deviations that are not asked for.
     """
     time, tiles = block
-    corners = grid.corners[tiles.start : tiles.stop]
+    corners = grid.corners_of(tiles.start, tiles.stop)
     values, valid = reader.read(np.column_stack([corners, np.full(len(tiles), time, dtype=np.int32)]))
     mean, deviation = np.full((2, len(tiles), reader.n_bands), np.nan, dtype=np.float32)
     share = valid.mean(axis=(1, 2)).astype(np.float32)

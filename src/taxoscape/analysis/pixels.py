@@ -268,7 +268,7 @@ class PixelRows:
     def _read(self, square: tuple[int, int, int, int]) -> tuple[npt.NDArray[Any], Bool, Bool]:
         """Return pixels (time, band, y, x) of a square of tiles; (time, y, x): which can be used, which are valid."""
         top, bottom, left, right = square
-        corner = self.grid.corners[top * self.grid.n_cols + left]
+        corner = self.grid.corners_of(top * self.grid.n_cols + left, top * self.grid.n_cols + left + 1)[0]
         table = [(*corner.tolist(), time) for time in range(self.reader.n_times)]
         values, valid = self.reader.read(table)
         height, width = ((n - 1) * self.grid.stride + self.grid.tile_size for n in (bottom - top, right - left))

@@ -176,7 +176,7 @@ class Sheets:
         Top-left pixel of the sheet as (row, col); which of its tiles are meant and which tiles of
         the grid they are, each int64 (tile,).
         """
-        grid, corner = self.grid, self.grid.corners[0]
+        grid, corner = self.grid, self.grid.corners_of(0, 1)[0]
         down, across = np.divmod(np.arange(self.rows * self.cols), self.cols)
         first, last = start // grid.n_cols, (stop - 1) // grid.n_cols
         for top in range(first // self.rows * self.rows, last + 1, self.rows):

@@ -241,7 +241,7 @@ def _one_by_one(
 
 def _read(reader: TileReader, grid: Grid, block: Block, min_valid: float, batch_size: int) -> Iterator[_Part]:
     """Read the tiles of a block that count, whole batches at a time, date by date, as cubes are stored."""
-    places = np.repeat(grid.corners[block.start : block.stop], reader.n_times, axis=0)
+    places = np.repeat(grid.corners_of(block.start, block.stop), reader.n_times, axis=0)
     times = np.tile(np.arange(reader.n_times, dtype=np.int32), len(block))
     corners = np.column_stack([places, times])  # (tile · time, 3)
     share = reader.valid_share(corners)
