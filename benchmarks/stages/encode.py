@@ -116,21 +116,34 @@ def encoding(
     network: str, cube: xr.DataArray, home: Path, *, precision: str = "auto"
 ) -> tuple[Callable[[], None], Encoder, int]:
     """Return what encodes a cube with an untrained network to a store, the encoder, and the number of tiles."""
+    from taxoscape.embedding.encoding import blocks_for
     from taxoscape.embedding.fit import untrained, with_statistics
     from taxoscape.embedding.tiles import TileReader
     from taxoscape.grid import Grid, Lattice
-    from taxoscape.progress import silent
-    from taxoscape.run.resume import encode_to_end
+    from taxoscape.run.blocks import Encoding, SeriesWriter
+    from taxoscape.run.outcome import Place
+    from taxoscape.run.store import CHUNK_BYTES, create_series, finish_series
 
     encoder = untrained(cube, network=network, tile_size=TILE)
     if network == "fast":
         encoder = with_statistics(encoder, TileReader(cube, TILE), seed=0)
-    grid, series = Grid.over(Lattice.of(cube), tile_size=TILE), home / "series.zarr"
+    grid, series, note = Grid.over(Lattice.of(cube), tile_size=TILE), home / "series.zarr", home / "digest"
+    note.write_text("measured", encoding="utf-8")
+    times = cube["time"].to_numpy()
+    blocks = blocks_for(encoder, grid, len(times), n_bands=cube.sizes["band"], block_bytes=CHUNK_BYTES)
+    about = Encoding(
+        place=Place(run=str(home), note=str(note), digest="measured"), encoder="", series=str(series),
+        grid=grid.to_json(), step=len(blocks[0]), min_valid=0.5, fill=False, device="cpu", precision=precision,
+        batch_size=None,
+    )  # fmt: skip
 
     def own() -> None:
         shutil.rmtree(series, ignore_errors=True)
         series.with_name(f"{series.name}.begun").unlink(missing_ok=True)
-        reader = TileReader(cube, TILE)
-        encode_to_end(reader, cube, encoder, grid, series, min_valid=0.5, fill=False, precision=precision, track=silent)
+        create_series(series, grid, times, encoder.n_features, about.step)
+        writer = SeriesWriter(reader=TileReader(cube, TILE), times=times, encoder=encoder, about=about)
+        for _ in writer.write(range(len(blocks))):
+            pass
+        finish_series(series, grid, times, {"grid": about.grid, "min_valid": about.min_valid})
 
     return own, encoder, grid.n_tiles * cube.sizes["time"]

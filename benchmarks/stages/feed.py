@@ -46,6 +46,7 @@ def gathered(
 
     from taxoscape.config import EncoderSettings
     from taxoscape.embedding import order, training
+    from taxoscape.embedding.ranks import ALONE
     from taxoscape.embedding.tiles import TileReader
     from taxoscape.embedding.triplets import geographic_triplets
 
@@ -57,7 +58,7 @@ def gathered(
         state = training._begin(reader, triplets, settings, task={"seed": 0}, start=None, device="cpu")
 
         def feed() -> Iterator[Any]:
-            return training._batches(state, reader, triplets, settings, 0)
+            return training._batches(state, reader, triplets, settings, 0, ALONE)
 
         stream, held = feed(), list(islice(feed(), 2))
         n = sum(len(batch.values) for batch in held) / len(held)
@@ -70,7 +71,7 @@ def gathered(
 
         def train() -> None:
             for number in range(len(held)):
-                loss = training._loss(state, held[number], triplets, settings)
+                loss = training._loss(state, held[number], triplets, settings, ALONE)
                 state.optimiser.zero_grad(set_to_none=True)
                 loss.backward()
                 state.optimiser.step()

@@ -170,7 +170,7 @@ def test_tiles_that_share_nothing_go_one_by_one() -> None:
     grid = Grid.over(Lattice.of(CUBE), tile_size=50, stride=25)
     encoder = an_encoder(50)
     embedding, _ = encode_block(CUBE, encoder, grid, Block(0, grid.n_tiles))
-    np.testing.assert_array_equal(embedding, one_by_one(encoder, grid)[0])
+    np.testing.assert_allclose(embedding, one_by_one(encoder, grid)[0], atol=1e-5)  # folded norms round otherwise
 
 
 def test_encoding_warns_where_tiles_share_little() -> None:
