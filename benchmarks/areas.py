@@ -24,8 +24,8 @@ DATES = 20
 ALONE = ("train",)
 """Stages that do not grow with the area."""
 TILE_BYTES = 460
-"""Bytes of a tile, beside its series, that making zones takes at its peak: measured where 2 to 15 zones are tried, on 30
-axes, as growth from 60 025 to 240 100 tiles."""
+"""Bytes of a tile, beside its series, that making zones takes at its peak: measured where 2 to 15 zones are tried, on
+30 axes, as growth from 60 025 to 240 100 tiles."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -210,7 +210,8 @@ def evidence(
 
     Memory beside the series: a few matrices of 2 000 tiles in float64, of ``learned`` about 460 bytes a tile for 2…15
     zones, and blocks of 64 MB. Time of ``kmeans`` on one core, 2…15 zones: 5 s for 1 600 tiles, 8 dates and 64
-    features, about 15 s for 11 881 tiles, 3 dates and 512 features. With one thread count and one seed the result is the same bit for bit, in memory or not.
+    features, about 15 s for 11 881 tiles, 3 dates and 512 features. With one thread count and
+    one seed the result is the same bit for bit, in memory or not.
     """
     grid = check_series(series)
     _check_clusterer(clusterer)

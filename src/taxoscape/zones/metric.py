@@ -207,7 +207,8 @@ def learned_partition(
     metric can be compared. Rounds cost O(n · axes²), however long the series are.
     Where a zone dies out, the last partition with all zones stands. Rows of which fewer than ``k`` differ on the axes
     are partitioned by K-means on all columns, gaps filled, at first, for which alone they are all loaded. Memory: the
-    rows on the axes in float32, three times, and some 150 bytes a row. Three passes over rows that are stored.
+    rows on the axes in float32, about five times, what scikit-learn takes among it. Three passes over rows that are
+    stored.
     """
     space = _Space.of(values, counts, pairs, k, rng)
     turns = [None] if space.beside is None else [None, space.whitening(space.beside)]
