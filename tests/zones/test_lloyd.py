@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -169,3 +170,33 @@ def test_the_passes_end_where_as_many_as_allowed_were_made():
         oracle = KMeans(3, init=begun, n_init=1, tol=0, max_iter=2).fit(values.reshape(150, -1))
     np.testing.assert_array_equal(found.labels, oracle.labels_)
     np.testing.assert_allclose(found.centres, oracle.cluster_centers_, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("pair_bytes", [1, 2**7])
+@pytest.mark.parametrize("carried", [False, True])
+def test_rows_that_are_looked_at_in_smaller_pieces_get_the_same_labels(monkeypatch, pair_bytes, carried):
+    monkeypatch.setattr(module, "PAIR_BYTES", pair_bytes)
+    rng = np.random.default_rng(8)
+    values = (rng.normal(size=(400, 1, 3)) + 3 * rng.integers(0, 4, (400, 1, 1))).astype(np.float32)
+    matrix = values.reshape(400, -1)
+    begun = [matrix[rng.permutation(400)[:k]] for k in (2, 5, 7)]
+    labels = [np.square(matrix[:, None] - own).sum(axis=2).argmin(axis=1) for own in begun] if carried else None
+    found = lloyd(source_of(values), begun, labels=labels, tolerance=0)
+    for partition, centres in zip(found.partitions, begun, strict=True):
+        np.testing.assert_array_equal(partition.labels, by_scikit_learn(matrix, centres, 0).labels_)
+
+
+def test_memory_is_bounded_whatever_the_number_of_clusters(monkeypatch):
+    monkeypatch.setattr(module, "BLOCK_BYTES", 2**18)
+    rng = np.random.default_rng(9)
+    values = rng.normal(size=(20_000, 1, 4)).astype(np.float32)
+    begun = [values[:k, 0] for k in range(30, 40)]
+    source = source_of(values)
+    source.threads = 1
+    tracemalloc.start()
+    try:
+        lloyd(source, begun, most=3)
+        rows = (20 * len(begun) + 40) * len(values)
+        assert tracemalloc.get_traced_memory()[1] < rows + 8 * 2**18
+    finally:
+        tracemalloc.stop()

@@ -20,7 +20,6 @@ from taxoscape.zones.clustering import cluster, evidence
 from taxoscape.zones.metric import (
     Metric,
     _all_filled,
-    covariance_of_alike,
     in_metric,
     learned_partition,
     metric_of,
@@ -159,15 +158,6 @@ def test_without_neighbours_the_zones_alone_make_the_metric():
     assert adjusted_rand_score(np.repeat(range(3), 20), partition.labels) == 1
     metric = neighbour_metric(values, counts, none, k=3, rng=rng)
     np.testing.assert_allclose(metric.axes.T @ metric.axes, np.eye(3), atol=1e-9)  # turned, not stretched
-
-
-def test_pairs_across_borders_do_not_count_as_noise():
-    rng = np.random.default_rng(1)
-    within = rng.normal(size=(700, 3)) * [1, 2, 0.5]
-    across = rng.normal(size=(300, 3)) + np.array([30, 0, 0])
-    found = covariance_of_alike(np.concatenate([within, across]))
-    expected = np.diag([0.5, 2, 0.125])
-    np.testing.assert_allclose(found / np.trace(found), expected / np.trace(expected), atol=0.08)
 
 
 def test_rows_are_mapped_block_by_block_like_at_once(monkeypatch):

@@ -119,7 +119,7 @@ def _settled(values: Float32, counts: Bool, loadings: Float64, noise: float, lea
     )  # fmt: skip
 
 
-def mapped(values: Rows, counts: Bool, *, origin: Float64, axes: Float64, ridge: Float64) -> Float64:
+def mapped(values: Rows, counts: Bool, *, origin: Float64, axes: Float64, ridge: Float64) -> Float32:
     """Return what a linear map of whole series is expected to give, of series with missing dates.
 
     Parameters
@@ -135,7 +135,7 @@ def mapped(values: Rows, counts: Bool, *, origin: Float64, axes: Float64, ridge:
 
     Returns
     -------
-    float64 (row, component): over the dates seen the sum of (x − origin) · axes, over the others that of the series on
+    float32 (row, component): over the dates seen the sum of (x − origin) · axes, over the others that of the series on
     the axes, Σ axes · (axesᵀ axes)⁻¹ · y, with the y that minimises the squared error on the dates seen plus
     yᵀ ridge y.
     """
@@ -145,7 +145,7 @@ def mapped(values: Rows, counts: Bool, *, origin: Float64, axes: Float64, ridge:
     by_date = back.reshape(times, features, components)
     gram = np.einsum("tfa,tfb->tab", by_date, by_date)
     lost = np.einsum("tfa,tfb->tab", axes.reshape(times, features, components), by_date)
-    result = np.empty((rows, components))
+    result = np.empty((rows, components), dtype=np.float32)
     work = partial(_mapped_part, origin.reshape(times, features), axes, back, (gram, lost, ridge))
     row_bytes = 8 * (2 * len(origin) + 4 * components**2)
     for part, found in by_parts(values, work, counts, row_bytes=row_bytes, most_bytes=BLOCK_BYTES):

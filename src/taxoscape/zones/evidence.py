@@ -183,7 +183,8 @@ def _swept(
     measures = np.full((4, len(ks)), np.nan)
     for index, k in enumerate(track(ks.tolist(), "number of zones", len(ks))):
         found = next(of_all)
-        columns.append(number_by_size(found.labels, k, np.ones(len(found.labels)))[0])
+        numbered, _ = number_by_size(found.labels, k, np.ones(len(found.labels)))
+        columns.append(numbered.astype(label_dtype(most)))
         resampled = [
             nearest(rotated, best_of_starts(rotated[rows], rotated[rows, :AXES], k, starts).centres)
             for rows, starts, enough in zip(resamples, seeds[index, 1:], different, strict=True)
@@ -197,7 +198,7 @@ def _swept(
     chosen, reason = choose(ks, measures[3])
     return Evidence(
         ks=ks, inertia_mean=measures[0], stability=measures[1], stability_error=measures[2], strength=measures[3],
-        labels=np.stack(columns, axis=1).astype(label_dtype(most)), chosen=chosen, reason=reason,
+        labels=np.stack(columns, axis=1), chosen=chosen, reason=reason,
     )  # fmt: skip
 
 

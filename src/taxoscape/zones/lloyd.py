@@ -33,12 +33,16 @@ if TYPE_CHECKING:
     from taxoscape.zones.rows import Rows
 
     Int = npt.NDArray[np.int64]
+    Int8 = npt.NDArray[np.int8]
     Float32 = npt.NDArray[np.float32]
     Float64 = npt.NDArray[np.float64]
     Bool = npt.NDArray[np.bool_]
 
 BLOCK_BYTES = 8 * 2**20
-"""Bytes of float32 rows that are looked at at once: what is skipped, is skipped in such blocks."""
+"""Bytes of float32 rows that are read at once: what is skipped, is skipped in such blocks. And bytes of what is looked
+at of them at once, however many clusters there are, see `_pieces`."""
+PAIR_BYTES = 24
+"""Bytes that a row and a cluster take while they are looked at: float32 distances twice, changes, these in float64."""
 MOST_THREADS = 8
 """Blocks that are looked at side by side, each by a thread; with more, their memory would count."""
 TOLERANCE = 1e-4
@@ -196,7 +200,8 @@ def lloyd(
     Notes
     -----
     A cluster that loses all its rows takes the row farthest from its centre among clusters of several rows, which is
-    found in a pass of its own. Memory: the blocks, some 12 bytes a row and start, and 12 bytes a value of the centres.
+    found in a pass of its own. Memory: a few blocks a thread, whatever the numbers of columns and clusters, some 20
+    bytes a row and start, and 12 bytes a value of the centres.
     """
     from threadpoolctl import threadpool_limits
 
@@ -250,9 +255,10 @@ def means_of(source: Source, labelings: Sequence[Int], ks: Sequence[int]) -> lis
     """
     sums = [np.zeros((k, len(source.middle))) for k in ks]
     for part, rows, _ in source.blocks(source.parts):
-        exact = rows.astype(np.float64)
-        for total, labels in zip(sums, labelings, strict=True):
-            total += (labels[part] == np.arange(len(total))[:, None]).astype(np.float64) @ exact
+        for piece in _pieces(len(rows), max(ks)):
+            exact = rows[piece].astype(np.float64)
+            for total, labels in zip(sums, labelings, strict=True):
+                total += (labels[part][piece] == np.arange(len(total))[:, None]).astype(np.float64) @ exact
     return [
         np.asarray(total / np.maximum(np.bincount(labels[labels >= 0], minlength=k), 1)[:, None] + source.middle,
                    dtype=np.float32)
@@ -262,11 +268,16 @@ def means_of(source: Source, labelings: Sequence[Int], ks: Sequence[int]) -> lis
 
 def _begin_with(source: Source, starts: list[_Start], labels: Sequence[Int]) -> None:
     """Put the rows into given clusters, in one pass, and the centres to their means."""
+    ks = [len(start.centres) for start in starts]
 
     def summed(found: tuple[slice, Float32]) -> tuple[Float64, Float64]:
         part, rows, seen = source.block(found)
-        changes = [np.eye(len(start.centres))[own[part]] for start, own in zip(starts, labels, strict=True)]
-        return _sums(changes, rows, seen)
+        sums, dates = np.zeros((sum(ks), rows.shape[1])), np.zeros((sum(ks), seen.shape[1]))
+        for piece in _pieces(len(rows), sum(ks)):
+            changes = [np.eye(k, dtype=np.int8)[own[part][piece]] for k, own in zip(ks, labels, strict=True)]
+            came = _sums(changes, rows[piece], seen[piece])
+            sums, dates = sums + came[0], dates + came[1]
+        return sums, dates
 
     for sums, dates in spread(summed, some_parts(source.values, source.parts), source.threads):
         _add(starts, sums, dates)
@@ -282,6 +293,21 @@ def _sweep(source: Source, going: list[_Start]) -> int:
     squares = np.concatenate([start.squares() for start in going]).T.astype(np.float32)
     largest = [float(start.squares().sum(axis=1).max()) for start in going]
 
+    def changed(which: Int, rows: Float32, seen: Float32) -> tuple[Float64, Float64, Bool] | None:
+        distances = rows @ targets
+        distances += seen @ squares
+        lengths, changes, begin = source.lengths[which], [], 0
+        for start, far in zip(going, largest, strict=True):
+            end = begin + len(start.centres)
+            changes.append(_settle(start, which, distances[:, begin:end], lengths, far, rows.shape[1]))
+            begin = end
+        moved = [change.any(axis=1) for change in changes]
+        some = np.flatnonzero(np.logical_or.reduce(moved))
+        if not len(some):
+            return None
+        own = np.array([rows.any() for rows in moved])
+        return *_sums([change[some] for change in changes], rows[some], seen[some]), own
+
     def looked_at(found: tuple[slice, Float32]) -> tuple[Float64, Float64, Bool] | None:
         part, rows, seen = source.block(found)
         some = np.flatnonzero(np.logical_or.reduce([start.open(part) for start in going]))
@@ -289,19 +315,12 @@ def _sweep(source: Source, going: list[_Start]) -> int:
             rows, seen = rows[some], seen[some]
         else:
             some = np.arange(len(rows))
-        distances = rows @ targets
-        distances += seen @ squares
-        lengths, changes, begin = source.lengths[part][some], [], 0
-        for start, far in zip(going, largest, strict=True):
-            end = begin + len(start.centres)
-            changes.append(_settle(start, part.start + some, distances[:, begin:end], lengths, far, rows.shape[1]))
-            begin = end
-        moved = [change.any(axis=1) for change in changes]
-        which = np.flatnonzero(np.logical_or.reduce(moved))
-        if not len(which):
-            return None
-        own = np.array([rows.any() for rows in moved])
-        return *_sums([change[which] for change in changes], rows[which], seen[which]), own
+        total: tuple[Float64, Float64, Bool] | None = None
+        for piece in _pieces(len(rows), targets.shape[1]):
+            own = changed(part.start + some[piece], rows[piece], seen[piece])
+            if own is not None:
+                total = own if total is None else (total[0] + own[0], total[1] + own[1], total[2] | own[2])
+        return total
 
     for start in going:
         start.moved = False
@@ -314,10 +333,8 @@ def _sweep(source: Source, going: list[_Start]) -> int:
     return len(wanted)
 
 
-def _settle(
-    start: _Start, which: Int, distances: Float32, lengths: Float64, far: float, columns: int
-) -> npt.NDArray[np.float64]:
-    """Give rows their nearest centre and bounds; return the changes: float64 (row, cluster), 1 come, −1 gone."""
+def _settle(start: _Start, which: Int, distances: Float32, lengths: Float64, far: float, columns: int) -> Int8:
+    """Give rows their nearest centre and bounds; return the changes: int8 (row, cluster), 1 come, −1 gone."""
     k, here = distances.shape[1], np.arange(len(which))
     nearest = distances.argmin(axis=1)
     own = distances[here, nearest] + lengths
@@ -330,7 +347,7 @@ def _settle(
         start.lower[which] = np.sqrt(np.maximum(others.min(axis=1) + lengths - room, 0))
     former = start.labels[which]
     moved = np.flatnonzero(former != nearest)
-    change = np.zeros((len(which), k))
+    change = np.zeros((len(which), k), dtype=np.int8)
     change[moved, nearest[moved]] = 1
     left = moved[former[moved] >= 0]
     change[left, former[left]] = -1
@@ -338,10 +355,15 @@ def _settle(
     return change
 
 
-def _sums(changes: Sequence[npt.NDArray[np.floating]], rows: Float32, seen: Float32) -> tuple[Float64, Float64]:
+def _sums(changes: Sequence[Int8], rows: Float32, seen: Float32) -> tuple[Float64, Float64]:
     """Return by how much rows that come and go change the sums and dates of all clusters, in float64."""
     member = np.concatenate(changes, axis=1).T.astype(np.float64)
     return member @ rows.astype(np.float64), member @ seen.astype(np.float64)
+
+
+def _pieces(rows: int, clusters: int) -> list[slice]:
+    """Return slices of the rows of a block: what is made of each, for all clusters, takes no more than the block."""
+    return list(row_blocks(rows, PAIR_BYTES * clusters, BLOCK_BYTES))
 
 
 def _add(starts: list[_Start], sums: Float64, dates: Float64) -> None:

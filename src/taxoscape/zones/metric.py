@@ -23,15 +23,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from taxoscape.errors import InputError
 from taxoscape.progress import Track, silent
+from taxoscape.zones.alike import ALIKE, covariance_of_alike
 from taxoscape.zones.axes import Axes, fit_axes, mapped
 from taxoscape.zones.missing import counted, seen_rows, whole_rows
-from taxoscape.zones.rows import by_parts, rows_of
+from taxoscape.zones.rows import by_parts, row_blocks, rows_of
 from taxoscape.zones.starts import Partition, fit, partitions
 
 if TYPE_CHECKING:
@@ -48,19 +49,17 @@ if TYPE_CHECKING:
 
 LEAST_AXES = 20
 """Principal axes that a metric is learned on; twice the number of zones where that is more."""
-ALIKE = 0.5
-"""Share of the pairs of neighbours, the less different ones, that tell what varies within zones."""
 SHRINKAGE = 0.02
 """What is added to the variance within zones on every axis, as a share of the mean variance of the axes."""
-TRIMS = 6
-"""Rounds of choosing the less different pairs by the covariance of those chosen before."""
 ROUNDS = 20
 """Most rounds of partition and metric in turn."""
 SAME_TO_THE_EYE = 0.02
 """Difference in the share of neighbours in one zone below which two partitions are told apart by likelihood; on small
 maps more, see `by_chance`."""
 BLOCK_BYTES = 64 * 2**20
-"""Bytes of differences that are held at once."""
+"""Bytes of float64 series that are placed at once."""
+AXES_BYTES = 4 * 2**20
+"""Bytes of float64 rows on the axes that are worked on at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -105,8 +104,7 @@ class Metric:
         return result
 
     def _expected(self, values: Rows, counts: Bool) -> Float32:
-        found = mapped(values, counts, origin=self.origin, axes=self.axes, ridge=self.ridge)
-        return found.astype(np.float32)
+        return mapped(values, counts, origin=self.origin, axes=self.axes, ridge=self.ridge)
 
 
 def _on_axes(origin: Float64, axes: Float64, rows: Float32) -> Float32:
@@ -209,14 +207,12 @@ def learned_partition(
     metric can be compared. Rounds cost O(n · axes²), however long the series are.
     Where a zone dies out, the last partition with all zones stands. Rows of which fewer than ``k`` differ on the axes
     are partitioned by K-means on all columns, gaps filled, at first, for which alone they are all loaded. Memory: the
-    rows on the axes, a few times. Three passes over rows that are stored.
+    rows on the axes in float32, about five times, what scikit-learn takes among it. Three passes over rows that are
+    stored.
     """
     space = _Space.of(values, counts, pairs, k, rng)
-    spaces = [space.rows] if space.beside is None else [space.rows, space.rows @ space.whitening(space.beside)]
-    begun = []
-    for rows in spaces:
-        tried = partitions(rows.astype(np.float32), k, starts=2 * starts, rng=rng, track=track)
-        begun.append(min(tried, key=lambda found: found.inertia).labels)
+    turns = [None] if space.beside is None else [None, space.whitening(space.beside)]
+    begun = [space.begun(turn, k, starts=2 * starts, rng=rng, track=track) for turn in turns]
     begun += [] if first is None else [first]
     complete = [labels for labels in begun if labels.min() >= 0 and len(np.unique(labels)) == k]
     if not complete:  # rows that are alike on the axes, but not beyond them
@@ -229,9 +225,8 @@ def learned_partition(
     labels = min(alike, key=lambda labels: space.log_volume(labels, k))
     metric = space.metric(space.whitening(space.within(labels, k)))
     in_it = metric.apply(values, counts)
-    placed = in_it.astype(np.float64)
-    centres = _means(placed, labels, k)
-    inertia = float(np.square(placed - centres[labels]).sum())
+    centres = _means(in_it, labels, k)
+    inertia = float(np.trace(_scatter(in_it, labels, centres)))
     return Partition(labels=labels, centres=centres.astype(np.float32), inertia=inertia), metric, in_it
 
 
@@ -291,18 +286,35 @@ class _Space:
 
     axes: Axes
     """The axes."""
-    rows: Float64
-    """float64 (row, axis)."""
+    rows: Float32
+    """float32 (row, axis)."""
     beside: Float64 | None
     """Covariance of half the difference of neighbours: float64 (axis, axis); None where there are too few."""
+    variance: float
+    """Mean variance of the axes."""
 
     @classmethod
     def of(cls, values: Rows, counts: Bool, pairs: Int, k: int, rng: np.random.Generator) -> _Space:
         axes = fit_axes(values, counts, max(LEAST_AXES, 2 * k), rng=rng)
-        rows = Metric.of(axes).apply(values, counts).astype(np.float64)
+        rows = Metric.of(axes).apply(values, counts)
         enough = len(pairs) >= 2 * rows.shape[1] / ALIKE
-        beside = covariance_of_alike(rows[pairs[:, 0]] - rows[pairs[:, 1]]) if enough else None
-        return cls(axes=axes, rows=rows, beside=beside)
+        beside = covariance_of_alike(rows, pairs) if enough else None
+        one = np.zeros(len(rows), dtype=np.int64)
+        total = np.trace(_scatter(rows, one, _means(rows, one, 1)))
+        return cls(axes=axes, rows=rows, beside=beside, variance=float(total) / rows.size)
+
+    def begun(self, whitening: Float64 | None, k: int, *, starts: int, rng: np.random.Generator, track: Track) -> Int:
+        """Return the labels of the best of several starts, on the axes or, float64 (axis, component), after a map."""
+        rows = self.rows if whitening is None else self.turned(whitening)
+        tried = partitions(rows, k, starts=starts, rng=rng, track=track)
+        return min(tried, key=lambda found: found.inertia).labels
+
+    def turned(self, whitening: Float64) -> Float32:
+        """Return the rows after a map: float32 (row, component)."""
+        result = np.empty((len(self.rows), whitening.shape[1]), dtype=np.float32)
+        for part in row_blocks(len(result), 8 * result.shape[1], AXES_BYTES):
+            result[part] = self.rows[part] @ whitening
+        return result
 
     def within(self, labels: Int, k: int) -> Float64:
         """Return what varies within zones: by neighbours and by a partition, in equal parts."""
@@ -315,8 +327,8 @@ class _Space:
     def settled(self, labels: Int, k: int) -> Int:
         """Return the labels at which partition and metric, made of each other in turn, come to rest."""
         for _ in range(ROUNDS):
-            mapped = (self.rows @ self.whitening(self.within(labels, k))).astype(np.float32)
-            found = fit(mapped, k, _means(mapped, labels, k), 0).labels
+            turned = self.turned(self.whitening(self.within(labels, k)))
+            found = fit(turned, k, _means(turned, labels, k).astype(np.float32), 0).labels
             if len(np.unique(found)) < k or np.array_equal(found, labels):
                 break
             labels = found
@@ -337,44 +349,30 @@ class _Space:
 
     def _zones(self, labels: Int, k: int) -> Float64:
         """Return the covariance within the zones of a partition."""
-        apart = self.rows - _means(self.rows, labels, k)[labels]
-        return np.asarray(apart.T @ apart / len(apart))
+        return _scatter(self.rows, labels, _means(self.rows, labels, k)) / len(self.rows)
 
     def _steady(self, within: Float64) -> Float64:
         """Return a covariance with a share of the mean variance of the axes added to each."""
-        share = max(SHRINKAGE * float(self.rows.var(axis=0).mean()), 1e-12)
+        share = max(SHRINKAGE * self.variance, 1e-12)
         return np.asarray(within + share * np.eye(len(within)))
 
 
-def covariance_of_alike(differences: Float64) -> Float64:
-    """Return half the second moment of the less different pairs: what varies within zones.
-
-    Parameters
-    ----------
-    differences
-        float64 (pair, axis): differences of tiles that lie side by side.
-
-    Returns
-    -------
-    float64 (axis, axis). Which pairs differ less is judged by the Mahalanobis length under those chosen before, at
-    first by the length on axes of equal variance. For noise of one kind it is its covariance times a factor below 1,
-    since the pairs are the less different ones.
-    """
-    count = max(1, int(ALIKE * len(differences)))
-    total = np.square(differences).mean(axis=0)
-    lengths = np.divide(np.square(differences), total, out=np.zeros_like(differences), where=total > 0).sum(axis=1)
-    moment = np.eye(differences.shape[1])
-    for _ in range(TRIMS):
-        alike = differences[np.argpartition(lengths, count - 1)[:count]]
-        moment = alike.T @ alike / (2 * count)
-        steady = moment + 1e-6 * max(np.trace(moment) / len(moment), 1e-12) * np.eye(len(moment))
-        lengths = np.square(np.linalg.solve(np.linalg.cholesky(steady), differences.T)).sum(axis=0)
-    return moment
+def _means(rows: Float32, labels: Int, k: int) -> Float64:
+    """Return the mean row of each cluster, none of them empty: float64 (cluster, column)."""
+    sums = np.zeros((k, rows.shape[1]))
+    for part in row_blocks(len(rows), 8 * (k + rows.shape[1]), AXES_BYTES):
+        member = (labels[part] == np.arange(k)[:, None]).astype(np.float64)
+        sums += member @ rows[part].astype(np.float64)
+    return np.asarray(sums / np.bincount(labels, minlength=k)[:, None])
 
 
-def _means(rows: npt.NDArray[np.floating], labels: Int, k: int) -> npt.NDArray[Any]:
-    """Return the mean row of each cluster, none of them empty: float (cluster, column)."""
-    return np.stack([rows[labels == label].mean(axis=0) for label in range(k)])
+def _scatter(rows: Float32, labels: Int, centres: Float64) -> Float64:
+    """Return the second moment, summed over rows, of how they differ from their centres: float64 (column, column)."""
+    total = np.zeros((rows.shape[1], rows.shape[1]))
+    for part in row_blocks(len(rows), 8 * rows.shape[1], AXES_BYTES):
+        apart = rows[part] - centres[labels[part]]
+        total += apart.T @ apart
+    return total
 
 
 def _all_filled(matrix: Float32, labels: Int, k: int) -> Int:

@@ -24,8 +24,12 @@ def squared_distances(rows: Rows, centres: Rows) -> Float64:
 
     By differences, so that near ones keep their digits; for many columns `nearest` is faster.
     """
-    exact = rows.astype(np.float64)
-    return np.stack([np.square(exact - centre).sum(axis=1) for centre in centres.astype(np.float64)], axis=1)
+    found, targets = np.empty((len(rows), len(centres))), centres.astype(np.float64)
+    for part in row_blocks(len(rows), 8 * rows.shape[1], BLOCK_BYTES // 4):  # differences and squares beside the rows
+        exact = rows[part].astype(np.float64)
+        for number, centre in enumerate(targets):
+            found[part, number] = np.square(exact - centre).sum(axis=1)
+    return found
 
 
 def nearest(rows: Rows, centres: Rows) -> Int:
