@@ -30,6 +30,7 @@ from taxoscape.run.outcome import Context
 from taxoscape.run.prepare import refuse_impossible
 from taxoscape.run.request import OTHER_KEYS, Explicit, read_run, with_paths
 from taxoscape.run.results import open_cube, open_regions
+from taxoscape.run.settling import settle_later, with_encoder_at_hand
 from taxoscape.run.table import COMMANDS, STAGES, Stage, before, check_owned, digests, done_with, needs_of, stage_named
 from taxoscape.run.work import WORK
 
@@ -76,6 +77,7 @@ def advance(
     from taxoscape.embedding.ranks import ranks_of_this_run
 
     with folder.locked():
+        settle_later(folder)
         settings, scenes, inputs = read_run(folder)
         wanted = done_with(names, settings)
         with _logging_to(folder / LOG_FILE), ranks_of_this_run() as ranks, _threads(settings.run.threads):
@@ -131,8 +133,9 @@ def change(folder: RunFolder, name: str, explicit: Explicit) -> None:
             document.setdefault(section, {}).update(values)
         sections = {key: value for key, value in document.items() if key not in OTHER_KEYS}
         settings = from_dict(with_paths(sections, lambda path: os.path.normpath(base / path)))
-        if settings.run.precision == "auto":
-            sections.setdefault("run", {})["precision"] = precision_of(settings)
+        known = with_encoder_at_hand(folder, settings)
+        if given.get("run", {}).get("precision") == "auto" and known is not None:
+            sections["run"]["precision"] = precision_of(known)
         of = settings.zones.of
         gone = of is not None and not RunFolder(of).exists  # whose zones these are: its own copy is enough
         if not gone and any((folder / made).exists() for made in stage_named("cube").outputs):
