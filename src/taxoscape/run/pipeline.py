@@ -54,7 +54,12 @@ def existing(path: str | Path) -> RunFolder:
 
 
 def advance(
-    folder: RunFolder, names: Sequence[str] = COMMANDS, *, track: Track = silent, execute: Executor = in_process
+    folder: RunFolder,
+    names: Sequence[str] = COMMANDS,
+    *,
+    track: Track = silent,
+    execute: Executor = in_process,
+    together: bool = True,
 ) -> None:
     """Do stages of a run in order, skipping those that are done.
 
@@ -68,19 +73,23 @@ def advance(
         Told of the progress inside each stage.
     execute
         Does the blocks of stages: here, or on workers.
+    together
+        Whether the processes that ``torchrun`` has started train together, the others by `take_part`; no: this one
+        waits for none.
 
     Raises
     ------
     RunFolderError
         Where a stage that is needed is not done.
     """
-    from taxoscape.embedding.ranks import ranks_of_this_run
+    from taxoscape.embedding.ranks import ALONE, ranks_of_this_run
 
+    training = ranks_of_this_run() if together else contextlib.nullcontext(ALONE)
     with folder.locked():
         settle_later(folder)
         settings, scenes, inputs = read_run(folder)
         wanted = done_with(names, settings)
-        with _logging_to(folder / LOG_FILE), ranks_of_this_run() as ranks, _threads(settings.run.threads):
+        with _logging_to(folder / LOG_FILE), training as ranks, _threads(settings.run.threads):
             for stage in STAGES:
                 if stage.name in wanted:
                     settings, scenes, inputs = read_run(folder)  # a stage may move the names that a later one reads
