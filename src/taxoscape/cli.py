@@ -195,11 +195,12 @@ def _begin(scenes: tuple[str, ...], out: Path | None, given: dict[str, Any], *, 
     from taxoscape.run.request import request_of
 
     request, folder_path = request_of(scenes, out, explicit_settings(given, OPTIONS), given["preset"])
+    if given["dry_run"]:
+        if not follows():
+            click.echo(describe_plan(request))
+        return
     if follows():
         pipeline.take_part(RunFolder(folder_path))
-        return
-    if given["dry_run"]:
-        click.echo(describe_plan(request))
         return
     _listen(quiet=given["quiet"])
     track, scheduler = _Tracker(quiet=given["quiet"]), given["scheduler"]

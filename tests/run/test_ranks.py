@@ -77,6 +77,18 @@ def test_the_demo_is_done_by_rank_0_alone_and_the_others_end_at_once(monkeypatch
     assert "trained alone" in capsys.readouterr().err
 
 
+def test_a_dry_run_ends_in_every_rank_and_only_the_first_tells(monkeypatch, capsys, scenes, tmp_path):
+    command = ["run", str(scenes), "--out", str(tmp_path / "run"), *ROAD, "--dry-run"]
+    told = []
+    for number in (1, 0):
+        ranks(monkeypatch, number)
+        assert run_command(command) == 0, capsys.readouterr().err
+        told.append(capsys.readouterr().out)
+    assert told[0] == ""
+    assert "time " in told[1]
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.slow
 def test_a_killed_rank_ends_the_training_with_a_word_and_two_new_ones_go_on_to_the_zones_of_one_process(
     alone, scenes, tmp_path
