@@ -24,6 +24,7 @@ from taxoscape.executor import Executor, in_process
 from taxoscape.files import write_text
 from taxoscape.grid import Lattice
 from taxoscape.progress import Track, silent
+from taxoscape.run.budget import budget_of
 from taxoscape.run.cost import precision_of
 from taxoscape.run.folder import LOG_FILE, SETTINGS_FILE, WORK_FOLDER, RunFolder
 from taxoscape.run.outcome import Context
@@ -113,7 +114,7 @@ def take_part(folder: RunFolder) -> None:
     def reader_of(tile_size: int) -> TileReader:
         settings, _, _ = read_run(folder)
         open_for_good.enter_context(torch_threads(ranks.threads(settings.run.threads or 1)))
-        return TileReader(open_cube(folder), tile_size)
+        return TileReader(open_cube(folder), tile_size, memory=budget_of(settings).cube)
 
     with ranks_of_this_run() as ranks, contextlib.ExitStack() as open_for_good:
         follow(reader_of, ranks)
