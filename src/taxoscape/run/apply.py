@@ -77,7 +77,8 @@ def _settings_from(run: RunFolder, values: dict[str, Any], encoder: Path) -> dic
 
     _, zones = last_result(run)
     days = np.datetime_as_string(zones["time"].to_numpy(), unit="D").tolist()
-    cube = {name: values["cube"][name] for name in ("nodata", "period", "composite") if name in values["cube"]}
+    kept = ("nodata",) if values["cube"]["period"] == "dates" else ("nodata", "period", "composite")
+    cube = {name: values["cube"][name] for name in kept if name in values["cube"]}
     return {
         "cube": {**cube, "bands": tuple(load_encoder(encoder).bands), "calendar": tuple(days)},
         "grid": values["grid"],

@@ -74,6 +74,7 @@ def prepare(
             _take_memory(folder, settings)
             settle_later(folder, len(plans.first.bands))
             return folder
+        refuse_idle(settings)
         _refuse_foreign(folder)
         _clear(folder)
         settings = replace(settings, run=settle_machine(settings, n_bands=len(plans.first.bands), workers=workers))
@@ -121,6 +122,15 @@ def refuse_impossible(
     return grid
 
 
+def refuse_idle(settings: Settings) -> None:
+    """Raise `InputError` for a setting of a new run that nothing would come of, as it asks for something else."""
+    if settings.cube.period == "dates" and settings.cube.composite != "median":
+        raise InputError(
+            f"'{settings.cube.composite}' says what stands for a pixel in a period, but each day of a scene is a date "
+            "of its own: ask for periods (--calendar month), or leave --composite out"
+        )
+
+
 def _refuse_strangers(analysis: AnalysisSettings, grids: Sequence[Grid]) -> None:
     """Raise `InputError` for a layer or a truth of no use here, which would be found only after hours of training."""
     for key, text in analysis.layers.items():
@@ -146,7 +156,8 @@ def _refuse_encoder(path: Path, bands: tuple[str, ...], tile_size: int) -> None:
 def _refuse_other_run(folder: RunFolder, request: Request, settings: Settings, plans: Plans, track: Track) -> None:
     """Refuse to go on in a folder whose run has other settings or inputs than asked for, naming the differences."""
     old, _, inputs = read_run(folder)
-    asked = replace(settings, run=replace(
+    composite = old.cube.composite if settings.cube.period == "dates" else settings.cube.composite  # idle without any
+    asked = replace(settings, cube=replace(settings.cube, composite=composite), run=replace(
         settings.run,
         threads=settings.run.threads or old.run.threads,
         device=old.run.device if settings.run.device == "auto" else settings.run.device,
