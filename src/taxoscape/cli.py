@@ -62,7 +62,7 @@ def run_command(arguments: list[str]) -> int:
     """Run one command and return its exit code; every error that a user can cause is one line on stderr."""
     debug = "--debug" in arguments
     if follows() and not {"run", *COMMANDS}.intersection(arguments[:1]):
-        return 0  # nothing is trained: rank 0 does it alone
+        return 0  # rank 0 does it alone
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a sign shows another
@@ -195,11 +195,12 @@ def _begin(scenes: tuple[str, ...], out: Path | None, given: dict[str, Any], *, 
     from taxoscape.run.request import request_of
 
     request, folder_path = request_of(scenes, out, explicit_settings(given, OPTIONS), given["preset"])
+    if given["dry_run"]:
+        if not follows():
+            click.echo(describe_plan(request))
+        return
     if follows():
         pipeline.take_part(RunFolder(folder_path))
-        return
-    if given["dry_run"]:
-        click.echo(describe_plan(request))
         return
     _listen(quiet=given["quiet"])
     track, scheduler = _Tracker(quiet=given["quiet"]), given["scheduler"]
@@ -232,7 +233,7 @@ def apply(
     track = _Tracker(quiet=quiet)
     with on_scheduler(scheduler) as execute:
         folder = prepare(request, out, overwrite=overwrite, track=track, workers=scheduler is not None)
-        pipeline.advance(folder, COMMANDS, track=track, execute=execute)
+        pipeline.advance(folder, COMMANDS, track=track, execute=execute, together=False)
     click.echo(f"report: {folder / 'report.html'}")
 
 

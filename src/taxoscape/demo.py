@@ -86,7 +86,7 @@ def run_demo(out: str | Path, *, seed: int = 0, size: int = 2000, zones: int = 8
         "run": {"seed": seed},
     }
     folder = prepare(Request(scenes=(str((home / "scenes").resolve()),), explicit=explicit), home / "run")
-    advance(folder, track=track)
+    advance(folder, track=track, together=False)
     scores = score(folder, truth, track=track)
     write_text(home / "scores.json", json.dumps(scores, indent=1) + "\n")
     settings, _, _ = read_run(folder)

@@ -1,4 +1,4 @@
-"""How much memory there is, and sizes of memory as people write them."""
+"""How much memory there is, how many processes of ours share it, and sizes of memory as people write them."""
 
 from __future__ import annotations
 
@@ -33,6 +33,11 @@ def free_memory() -> int:
 def half_of_free() -> int:
     """Return half of `free_memory`, which is what is used where nothing else is said."""
     return free_memory() // 2
+
+
+def processes_here() -> int:
+    """Return how many processes ``torchrun`` has started on this machine; 1 where it has not."""
+    return max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def bytes_of(text: str) -> int:

@@ -149,6 +149,27 @@ def test_a_process_that_was_killed_leaves_nothing_that_harms(series: Path, tmp_p
     assert digest(target) == digest(tmp_path / "whole.zarr")
 
 
+def test_a_chunk_that_a_late_worker_ends_while_orphans_are_swept_does_no_harm(
+    cube, tmp_path: Path, monkeypatch
+) -> None:
+    unlink, ended = Path.unlink, []
+
+    def late(path: Path, missing_ok: bool = False) -> None:
+        if path.suffix == ".partial":
+            ended.append(path.rename(path.with_name("ended")))  # by the worker, as it is about to be swept
+        unlink(path, missing_ok=missing_ok)
+        for other in ended:
+            unlink(other, missing_ok=True)
+
+    part, target = tmp_path / "cube.zarr", tmp_path / "swept.zarr"
+    write_cube(cube, part, block_px=8)
+    (part / "scenes" / "c" / "0" / "0" / "0" / "0.abc.partial").write_bytes(b"late")
+    monkeypatch.setattr(Path, "unlink", late)
+    store._put_in_place(part, target)
+    assert ended
+    assert_same(read_cube(target), cube)
+
+
 def test_what_was_begun_of_another_cube_is_begun_anew(cube, series: Path, tmp_path: Path, write) -> None:
     with pytest.raises(KilledError):
         write_cube(cube, tmp_path / "cube.zarr", track=killed_after(2))

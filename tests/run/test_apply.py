@@ -12,9 +12,13 @@ import pytest
 import rasterio
 
 from taxoscape.cli import run_command
+from taxoscape.run.apply import apply_request
 from taxoscape.run.folder import RunFolder
 from taxoscape.run.pipeline import status
+from taxoscape.run.prepare import prepare
+from taxoscape.run.request import read_run
 from taxoscape.run.store import read_dataset
+from taxoscape.run.table import digests
 from taxoscape.testing.region import Region
 from taxoscape.testing.writing import write_region
 from tests.run.conftest import QUICK
@@ -83,6 +87,23 @@ def test_the_run_file_says_whose_zones_they_are_and_repeats_the_run(same, finish
     assert run_command(["run", str(same / "run.toml"), "--out", str(again), "--quiet"]) == 0
     for name in MAPS:
         assert (again / name).read_bytes() == (same / name).read_bytes(), name
+
+
+def test_series_are_encoded_in_the_precision_of_the_run_unless_another_is_given(finished, scenes, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(finished, run.path)
+    assert apply_request(run, [str(scenes)], {}).explicit["run"]["precision"] == "float32"
+    document = run.read_document()
+    document["run"]["precision"] = "bfloat16"
+    run.write_document(document)
+    settings, _, inputs = read_run(run)
+    for stage, digest in digests(settings, inputs).items():  # as if it had been made so
+        run.finish(stage, digest, [], 0.0, {})
+    for given, precision in (({}, "bfloat16"), ({"run": {"precision": "float32"}}, "float32")):
+        request = apply_request(run, [str(scenes)], given)
+        assert request.explicit["run"]["precision"] == precision
+        folder = prepare(request, tmp_path / precision)
+        assert read_run(folder)[0].run.precision == precision
 
 
 def test_the_same_command_skips_what_is_done_and_goes_on_after_a_stop(finished, scenes, tmp_path, monkeypatch):

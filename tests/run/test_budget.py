@@ -11,7 +11,7 @@ from taxoscape.memory import LEAST
 from taxoscape.run import budget, reading
 from taxoscape.run.budget import budget_of
 from taxoscape.run.folder import read_toml
-from taxoscape.run.pipeline import existing
+from taxoscape.run.pipeline import existing, take_part
 from taxoscape.run.request import read_run
 from taxoscape.zones.rows import StoredRows, rows_of
 from tests.run.conftest import QUICK
@@ -23,6 +23,21 @@ def test_what_is_given_beyond_the_least_is_shared_by_cube_and_series(monkeypatch
     assert (found.size, found.cube, found.series) == (LEAST + 100, 50, 50)
     monkeypatch.setattr(budget, "half_of_free", lambda: LEAST - 5)
     assert budget_of(Settings()) == budget.Budget(size=LEAST - 5, cube=0, series=0)
+
+
+def test_processes_that_train_together_on_a_machine_share_what_the_cube_may_take(monkeypatch, finished, tmp_path):
+    out, asked = tmp_path / "run", []
+    shutil.copytree(finished, out)
+    document = read_toml(out / "run.toml")
+    document["run"]["memory"] = LEAST + 400
+    existing(out).write_document(document)
+    monkeypatch.setattr("taxoscape.embedding.tiles.TileReader", lambda *_, memory: asked.append(memory))
+    monkeypatch.setattr("taxoscape.embedding.training.follow", lambda reader_of, ranks: reader_of(20))
+    for here, cube in (("1", 200), ("2", 100)):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", here)
+        take_part(existing(out))  # what a rank other than the first holds
+        found = budget_of(read_run(existing(out))[0])
+        assert (asked.pop(), found.cube, found.series) == (cube, cube, 200)
 
 
 def test_the_least_memory_gives_the_same_result_block_by_block(finished, scenes, tmp_path):

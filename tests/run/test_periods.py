@@ -108,3 +108,23 @@ def test_a_calendar_that_is_none_is_refused_in_one_line(scenes, tmp_path, capsys
     told = capsys.readouterr().err
     assert "not 'weekly' (--calendar)" in told
     assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_what_stands_for_a_pixel_in_a_period_is_refused_where_there_are_none(more, scenes, tmp_path, capsys):
+    assert run_command(["run", str(scenes), "--out", str(tmp_path / "run"), "--composite", "best", *more]) == 2
+    told = capsys.readouterr().err
+    assert "--calendar month), or leave --composite out" in told
+    assert told.count("\n") == 1
+    assert not (tmp_path / "run" / "run.toml").exists()
+
+
+def test_a_run_that_was_begun_with_it_goes_on_with_and_without_it(months, tmp_path):
+    folder = prepare(a_request(months), tmp_path / "run")
+    document = folder.read_document()
+    document["cube"]["composite"] = "best"
+    folder.write_document(document)
+    for cube in ({}, {"composite": "best"}):
+        prepare(a_request(months, **cube), tmp_path / "run")
+    with pytest.raises(RunFolderError, match=r"cube\.composite"):
+        prepare(a_request(months, period="month", composite="first"), tmp_path / "run")

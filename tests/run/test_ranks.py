@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ import pytest
 from safetensors.numpy import load_file
 from sklearn.metrics import adjusted_rand_score
 
+from taxoscape import demo
 from taxoscape.cli import run_command
+from taxoscape.errors import InputError
 from taxoscape.run.folder import RunFolder
 from taxoscape.run.store import read_dataset
 
@@ -44,12 +47,46 @@ def alone(scenes, tmp_path_factory) -> Path:
     return out
 
 
-def test_a_rank_other_than_the_first_does_nothing_where_nothing_is_trained(monkeypatch, capsys, tmp_path):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setenv("RANK", "1")
-    assert run_command(["demo", "--out", str(tmp_path / "demo")]) == 0
+def ranks(monkeypatch, number: int) -> None:
+    """Let this process be one of two that never find each other: where it looks for the other, it fails."""
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in (("WORLD_SIZE", 2), ("LOCAL_WORLD_SIZE", 2), ("RANK", number), ("LOCAL_RANK", number)):
+        monkeypatch.setenv(name, str(value))
+
+
+def test_the_demo_is_done_by_rank_0_alone_and_the_others_end_at_once(monkeypatch, capsys, tmp_path):
+    def hasty(request, out):
+        few = {"encoder": {"triplets": 200, "epochs": 1}}
+        return prepare(replace(request, explicit={**request.explicit, **few}), out)
+
+    def up_to_training(folder, **options):
+        advance(folder, ["cube", "train"], **options)
+        raise InputError("trained alone")
+
+    prepare, advance = demo.prepare, demo.advance
+    monkeypatch.setattr(demo, "prepare", hasty)
+    monkeypatch.setattr(demo, "advance", up_to_training)
+    command = ["demo", "--out", str(tmp_path / "demo"), "--size", "200", "--quiet"]
+    ranks(monkeypatch, 1)
+    assert run_command(command) == 0
     assert not (tmp_path / "demo").exists()
     assert capsys.readouterr().out == ""
+    ranks(monkeypatch, 0)
+    assert run_command(command) == 2
+    assert "trained alone" in capsys.readouterr().err
+
+
+def test_a_dry_run_ends_in_every_rank_and_only_the_first_tells(monkeypatch, capsys, scenes, tmp_path):
+    command = ["run", str(scenes), "--out", str(tmp_path / "run"), *ROAD, "--dry-run"]
+    told = []
+    for number in (1, 0):
+        ranks(monkeypatch, number)
+        assert run_command(command) == 0, capsys.readouterr().err
+        told.append(capsys.readouterr().out)
+    assert told[0] == ""
+    assert "time " in told[1]
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

@@ -327,7 +327,7 @@ def _is_begun(part: Path, identity: str | None) -> bool:
 def _put_in_place(part: Path, target: Path) -> None:
     """Rename a finished store to where it belongs, after sweeping what a killed writer left."""
     for orphan in [*part.rglob("*.partial"), *part.rglob(".*.tmp*")]:
-        orphan.unlink()
+        orphan.unlink(missing_ok=True)  # a worker that is late may end its writing meanwhile
     _check_chunks(part)
     if target.exists():
         old = target.with_name(target.name + ".old")

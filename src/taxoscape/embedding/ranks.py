@@ -27,6 +27,7 @@ from torch.distributed.rendezvous import rendezvous
 from torch.nn import functional as F
 
 from taxoscape.errors import InputError, TaxoscapeError
+from taxoscape.memory import processes_here
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +72,7 @@ class Ranks:
 
     def threads(self, count: int) -> int:
         """Return the threads of this rank where ``count`` are for all those on its machine."""
-        return max(1, count // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+        return max(1, count // processes_here())
 
     def joined(self, network: nn.Module) -> None:
         """Let the batch norms of a network in training see the tiles of all ranks."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from taxoscape.config import to_dict
 from taxoscape.errors import InputError, RunFolderError
+from taxoscape.run.cost import precision_of
 from taxoscape.run.folder import RunFolder
 from taxoscape.run.request import Explicit, Request, read_run, with_paths
 from taxoscape.run.results import is_refined, last_result
@@ -57,7 +59,9 @@ def apply_request(run: RunFolder, scenes: Sequence[str], explicit: Explicit) -> 
             )
     encoder = run / ("encoder.safetensors" if is_refined(run) else "encoder_geographic.safetensors")
     given = with_paths(explicit, os.path.abspath)
+    taken = replace(settings, encoder=replace(settings.encoder, encoder=str(encoder)))
     sections = _settings_from(run, to_dict(settings), encoder)
+    sections["run"]["precision"] = precision_of(taken)  # zones and the series that they are laid on are rounded alike
     if given.get("cube", {}).get("aoi"):  # tiles on its edge are kept unless this very command says otherwise
         sections["grid"].pop("partial", None)
     names = {*sections, *given}
@@ -73,7 +77,8 @@ def _settings_from(run: RunFolder, values: dict[str, Any], encoder: Path) -> dic
 
     _, zones = last_result(run)
     days = np.datetime_as_string(zones["time"].to_numpy(), unit="D").tolist()
-    cube = {name: values["cube"][name] for name in ("nodata", "period", "composite") if name in values["cube"]}
+    kept = ("nodata",) if values["cube"]["period"] == "dates" else ("nodata", "period", "composite")
+    cube = {name: values["cube"][name] for name in kept if name in values["cube"]}
     return {
         "cube": {**cube, "bands": tuple(load_encoder(encoder).bands), "calendar": tuple(days)},
         "grid": values["grid"],

@@ -18,7 +18,7 @@ from taxoscape.run.cost import (
     overlap_advice,
     vector_length,
 )
-from taxoscape.run.prepare import refuse_impossible
+from taxoscape.run.prepare import refuse_idle, refuse_impossible
 from taxoscape.run.regions import Plans, plan_all, tiles_inside
 from taxoscape.run.request import Request
 from taxoscape.zones.metric import LEAST_AXES
@@ -47,6 +47,7 @@ def describe_plan(request: Request) -> str:
     right within a factor of two.
     """
     settings = resolve(request.explicit, request.preset)
+    refuse_idle(settings)
     plans = plan_all(request.scenes, request.regions, settings)
     plan = plans.first
     grid = refuse_impossible(settings, plans.lattice, plan.bands, plans.placements)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from taxoscape.errors import InputError
@@ -246,7 +246,16 @@ LEVELS = Option(
     help="Take out what all tiles of a date have in common that those of RUN had not: haze, light, gain. "
     "[default: levels]",
 )
-APPLY_OPTIONS: tuple[Option, ...] = (MATCH, LEVELS, *(option for option in OPTIONS if option.setting in _APPLIED))
+_APPLIED_HELP = {
+    "run.memory": "Memory to take, such as 4G, beside the series of RUN and those made here, which are held whole: "
+    "what else does not fit is read in blocks. [default: half of what is free]",
+    "run.precision": "What networks encode in; auto: as this machine does best. [default: as in RUN]",
+}
+APPLY_OPTIONS: tuple[Option, ...] = (
+    MATCH,
+    LEVELS,
+    *(replace(o, help=_APPLIED_HELP.get(o.setting, o.help)) for o in OPTIONS if o.setting in _APPLIED),
+)
 """Options of `apply`: the encoder and the zones are those of the run."""
 
 

@@ -24,12 +24,14 @@ from taxoscape.executor import Executor, in_process
 from taxoscape.files import write_text
 from taxoscape.grid import Lattice
 from taxoscape.progress import Track, silent
+from taxoscape.run.budget import budget_of
 from taxoscape.run.cost import precision_of
 from taxoscape.run.folder import LOG_FILE, SETTINGS_FILE, WORK_FOLDER, RunFolder
 from taxoscape.run.outcome import Context
 from taxoscape.run.prepare import refuse_impossible
 from taxoscape.run.request import OTHER_KEYS, Explicit, read_run, with_paths
 from taxoscape.run.results import open_cube, open_regions
+from taxoscape.run.settling import settle_later, with_encoder_at_hand
 from taxoscape.run.table import COMMANDS, STAGES, Stage, before, check_owned, digests, done_with, needs_of, stage_named
 from taxoscape.run.work import WORK
 
@@ -53,7 +55,12 @@ def existing(path: str | Path) -> RunFolder:
 
 
 def advance(
-    folder: RunFolder, names: Sequence[str] = COMMANDS, *, track: Track = silent, execute: Executor = in_process
+    folder: RunFolder,
+    names: Sequence[str] = COMMANDS,
+    *,
+    track: Track = silent,
+    execute: Executor = in_process,
+    together: bool = True,
 ) -> None:
     """Do stages of a run in order, skipping those that are done.
 
@@ -67,18 +74,23 @@ def advance(
         Told of the progress inside each stage.
     execute
         Does the blocks of stages: here, or on workers.
+    together
+        Whether the processes that ``torchrun`` has started train together, the others by `take_part`; no: this one
+        waits for none.
 
     Raises
     ------
     RunFolderError
         Where a stage that is needed is not done.
     """
-    from taxoscape.embedding.ranks import ranks_of_this_run
+    from taxoscape.embedding.ranks import ALONE, ranks_of_this_run
 
+    training = ranks_of_this_run() if together else contextlib.nullcontext(ALONE)
     with folder.locked():
+        settle_later(folder)
         settings, scenes, inputs = read_run(folder)
         wanted = done_with(names, settings)
-        with _logging_to(folder / LOG_FILE), ranks_of_this_run() as ranks, _threads(settings.run.threads):
+        with _logging_to(folder / LOG_FILE), training as ranks, _threads(settings.run.threads):
             for stage in STAGES:
                 if stage.name in wanted:
                     settings, scenes, inputs = read_run(folder)  # a stage may move the names that a later one reads
@@ -102,7 +114,7 @@ def take_part(folder: RunFolder) -> None:
     def reader_of(tile_size: int) -> TileReader:
         settings, _, _ = read_run(folder)
         open_for_good.enter_context(torch_threads(ranks.threads(settings.run.threads or 1)))
-        return TileReader(open_cube(folder), tile_size)
+        return TileReader(open_cube(folder), tile_size, memory=budget_of(settings).cube)
 
     with ranks_of_this_run() as ranks, contextlib.ExitStack() as open_for_good:
         follow(reader_of, ranks)
@@ -131,8 +143,9 @@ def change(folder: RunFolder, name: str, explicit: Explicit) -> None:
             document.setdefault(section, {}).update(values)
         sections = {key: value for key, value in document.items() if key not in OTHER_KEYS}
         settings = from_dict(with_paths(sections, lambda path: os.path.normpath(base / path)))
-        if settings.run.precision == "auto":
-            sections.setdefault("run", {})["precision"] = precision_of(settings)
+        known = with_encoder_at_hand(folder, settings)
+        if given.get("run", {}).get("precision") == "auto" and known is not None:
+            sections["run"]["precision"] = precision_of(known)
         of = settings.zones.of
         gone = of is not None and not RunFolder(of).exists  # whose zones these are: its own copy is enough
         if not gone and any((folder / made).exists() for made in stage_named("cube").outputs):

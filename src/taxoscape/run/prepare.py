@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from taxoscape.config import TRAINING_FREE, AnalysisSettings, RunSettings, Settings, differences, resolve, to_dict
+from taxoscape.config import TRAINING_FREE, AnalysisSettings, Settings, differences, resolve, to_dict
 from taxoscape.cube import wording
 from taxoscape.cube.area import area_digest
 from taxoscape.cube.fingerprint import fingerprint
@@ -24,6 +24,7 @@ from taxoscape.run.folder import RunFolder
 from taxoscape.run.pictures import picture_bands
 from taxoscape.run.regions import Plans, plan_all, tiles_inside
 from taxoscape.run.request import ENCODERS, Request, read_regions, read_run, with_paths
+from taxoscape.run.settling import settle_later, settle_machine
 from taxoscape.run.table import STAGES
 from taxoscape.run.taken import check_taken, state_of
 from taxoscape.run.work import check_encoder
@@ -71,10 +72,12 @@ def prepare(
         if folder.exists and not overwrite:
             _refuse_other_run(folder, request, settings, plans, track)
             _take_memory(folder, settings)
+            settle_later(folder, len(plans.first.bands))
             return folder
+        refuse_idle(settings)
         _refuse_foreign(folder)
         _clear(folder)
-        settings = replace(settings, run=_settle_machine(settings, plans.first.bands, workers=workers))
+        settings = replace(settings, run=settle_machine(settings, n_bands=len(plans.first.bands), workers=workers))
         inputs = _fingerprint([file.path for file in plans.files], track)
         _warn_of_other_inputs(request, settings, plans, inputs)
         folder.write_document(_document(folder, request, settings, plans, inputs))
@@ -119,6 +122,15 @@ def refuse_impossible(
     return grid
 
 
+def refuse_idle(settings: Settings) -> None:
+    """Raise `InputError` for a setting of a new run that nothing would come of, as it asks for something else."""
+    if settings.cube.period == "dates" and settings.cube.composite != "median":
+        raise InputError(
+            f"'{settings.cube.composite}' says what stands for a pixel in a period, but each day of a scene is a date "
+            "of its own: ask for periods (--calendar month), or leave --composite out"
+        )
+
+
 def _refuse_strangers(analysis: AnalysisSettings, grids: Sequence[Grid]) -> None:
     """Raise `InputError` for a layer or a truth of no use here, which would be found only after hours of training."""
     for key, text in analysis.layers.items():
@@ -144,7 +156,8 @@ def _refuse_encoder(path: Path, bands: tuple[str, ...], tile_size: int) -> None:
 def _refuse_other_run(folder: RunFolder, request: Request, settings: Settings, plans: Plans, track: Track) -> None:
     """Refuse to go on in a folder whose run has other settings or inputs than asked for, naming the differences."""
     old, _, inputs = read_run(folder)
-    asked = replace(settings, run=replace(
+    composite = old.cube.composite if settings.cube.period == "dates" else settings.cube.composite  # idle without any
+    asked = replace(settings, cube=replace(settings.cube, composite=composite), run=replace(
         settings.run,
         threads=settings.run.threads or old.run.threads,
         device=old.run.device if settings.run.device == "auto" else settings.run.device,
@@ -227,20 +240,6 @@ def _clear(folder: RunFolder) -> None:
         folder.forget(stage.name)
         folder.clear_work(stage.name)
         folder.remove([name for output in stage.outputs for name in (output, f"{output}.part")])
-
-
-def _settle_machine(settings: Settings, bands: Sequence[str], *, workers: bool) -> RunSettings:
-    """Choose threads, device, precision and tiles in a batch once; they are kept on resume."""
-    from taxoscape.embedding.machine import settled_device
-    from taxoscape.run.cost import best_batch, precision_of
-
-    device = settings.run.device if workers else settled_device(settings.run.device)
-    threads = settings.run.threads or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [0])
-    precision = precision_of(settings)
-    settled = replace(settings.run, device=device, threads=threads, precision=precision)
-    if device == "auto" or settled.batch_tiles:  # each machine its own, or what was asked for
-        return settled
-    return replace(settled, batch_tiles=best_batch(replace(settings, run=settled), n_bands=len(bands)))
 
 
 def _document(
