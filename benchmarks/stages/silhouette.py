@@ -19,11 +19,13 @@ def measure(*, small: bool) -> list[Measure]:
     edge, times, features, sample = (40, 4, 64, 200) if small else (220, 20, 512, 1000)
     grid = a_grid(edge)
     values = np.concatenate(list(made_up(grid, times, features, zones=ZONES, tiles=1000)))
-    labels = (grid.rows * ZONES // grid.n_rows + 1)[:, None]
+    labels = (np.arange(grid.n_tiles) * ZONES // grid.n_tiles + 1)[:, None]
     chosen = values[np.sort(np.random.default_rng(0).choice(len(values), sample, replace=False))]
     rows = []
     for metric in ("flat", "sumnorm"):
         ours: Any = lambda metric=metric: silhouettes(values, labels, metric=metric, rng=0, most=sample)  # noqa: E731
+        if not np.isfinite(ours()[0].value):
+            raise ValueError("there was no silhouette to measure: the labels made up are of less than two zones")
         seconds, ratio = paired(ours, lambda: products(chosen, values), turns=2)
         rows.append(Measure(
             stage="silhouette", what=f"{metric}, {sample} of {len(values)} tiles against all, {times} × {features}",
