@@ -142,7 +142,7 @@ def on_scheduler(address: str | None) -> Iterator[Executor]:
         from distributed import Client
     except ImportError:
         raise InputError(
-            "--scheduler needs Dask, which is not installed here: pip install 'taxoscape[dask]', on the workers, too"
+            "--scheduler needs Dask, which is not installed here: pip install 'distributed>=2026.1', there, too"
         ) from None
     try:
         client = Client(address, timeout=ANSWER_SECONDS, set_as_default=False)
@@ -235,7 +235,7 @@ def _result(future: Any) -> Any:
         ) from error
     except ImportError as error:
         raise InputError(
-            f"a worker cannot do the work ({error}): install the same taxoscape there: pip install 'taxoscape[dask]'"
+            f"a worker cannot do the work ({error}): install the same taxoscape there, with Dask"
         ) from error
     if isinstance(result, _Refused):
         raise result.error

@@ -273,7 +273,7 @@ def stop() -> None:
 
 def test_without_dask_the_error_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(InputError, match=r"--scheduler needs Dask.*pip install 'taxoscape\[dask\]'"):  # noqa: SIM117
+    with pytest.raises(InputError, match=r"--scheduler needs Dask.*pip install 'distributed>=2026\.1'"):  # noqa: SIM117
         with on_scheduler("tcp://127.0.0.1:9"):
             pass
 

@@ -13,7 +13,7 @@ from taxoscape.testing.laziness import counted
 from taxoscape.zones import axes, clustering, kmeans, lloyd, metric, missing, rows
 from taxoscape.zones.clustering import cluster, evidence
 from taxoscape.zones.metric import in_metric
-from taxoscape.zones.rows import StoredRows, held, row_parts, rows_of, selected
+from taxoscape.zones.rows import StoredRows, held, row_parts, rows_of, selected, squared_lengths
 from taxoscape.zones.tree import zone_tree
 from tests.builders import a_grid, a_series
 
@@ -155,3 +155,8 @@ def test_a_stored_series_is_measured_as_one_in_memory(tmp_path):
     )
     assert quality(lazy, zones) == pytest.approx(quality(series, zones), nan_ok=True)
     np.testing.assert_array_equal(representatives(lazy, zones), representatives(series, zones))
+
+
+def test_long_rows_keep_their_lengths():
+    rows = np.random.default_rng(0).random((3, 30_000), dtype=np.float32)
+    np.testing.assert_allclose(squared_lengths(rows), (rows.astype(float) ** 2).sum(axis=1), rtol=1e-5)

@@ -192,11 +192,6 @@ def test_values_far_from_zero_keep_their_digits():
     np.testing.assert_allclose(found.squares, exact, rtol=1e-3, atol=1e-3)
 
 
-def test_long_rows_keep_their_lengths():
-    rows = np.random.default_rng(0).random((3, 30_000), dtype=np.float32)
-    np.testing.assert_allclose(streaming._lengths(rows), (rows.astype(float) ** 2).sum(axis=1), rtol=1e-5)
-
-
 def test_a_sample_of_equal_rows_is_helped_by_the_rows_that_differ():
     values = np.zeros((3000, 2), np.float32)
     values[[100, 2000]] = [[5, 5], [9, 0]]

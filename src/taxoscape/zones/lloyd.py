@@ -24,7 +24,7 @@ import numpy as np
 from taxoscape.ahead import spread
 from taxoscape.progress import Track, silent
 from taxoscape.zones.missing import fill_from_means
-from taxoscape.zones.rows import row_blocks, some_parts
+from taxoscape.zones.rows import row_blocks, some_parts, squared_lengths
 from taxoscape.zones.starts import MAX_ITERATIONS, Partition
 
 if TYPE_CHECKING:
@@ -48,8 +48,6 @@ MOST_THREADS = 8
 TOLERANCE = 1e-4
 """Squared way of all centres in a pass, over the mean variance of a column, at which the passes end, as in
 scikit-learn."""
-NORM_COLUMNS = 4096
-"""Columns whose squares are summed in float32; sums of such parts are float64."""
 
 
 class Source:
@@ -86,7 +84,7 @@ class Source:
         part, values = found
         rows = self.made(values, self.seen[part])
         if np.isnan(self.lengths[part.start]):
-            self.lengths[part] = _lengths(rows)
+            self.lengths[part] = squared_lengths(rows)
         return part, rows, np.ones((len(rows), 1), np.float32) if self.whole else self.seen[part].astype(np.float32)
 
     def made(self, block: npt.NDArray[np.floating], seen: Bool) -> Float32:
@@ -435,15 +433,6 @@ def _mean_variance(lengths: Float64, sums: Float64) -> float:
     """Return the mean variance of a column, from the squared lengths of the rows and the sums of their clusters."""
     mean = sums.sum(axis=0) / len(lengths)
     return float((lengths.sum() / len(lengths) - np.square(mean).sum()) / len(mean))
-
-
-def _lengths(rows: Float32) -> Float64:
-    """Return the squared length of each row; float32 sums of thousands of columns would lose digits."""
-    total = np.zeros(len(rows))
-    for start in range(0, rows.shape[1], NORM_COLUMNS):
-        part = rows[:, start : start + NORM_COLUMNS]
-        total += np.einsum("ij,ij->i", part, part)
-    return total
 
 
 def _threads() -> int:

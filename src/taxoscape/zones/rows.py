@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+NORM_COLUMNS = 4096
+"""Columns whose squares are summed in float32; sums of such parts are float64."""
 READ_BYTES = 64 * 2**20
 """Most bytes of rows that are read at once where the rows asked for lie apart, beside the result."""
 
@@ -237,3 +239,12 @@ def _made_there(
         )
     part, beside = item
     return work(values[part], *beside)
+
+
+def squared_lengths(rows: Float32) -> npt.NDArray[np.float64]:
+    """Return the squared length of each row (row, column); float32 sums of thousands of columns would lose digits."""
+    total = np.zeros(len(rows))
+    for start in range(0, rows.shape[1], NORM_COLUMNS):
+        part = rows[:, start : start + NORM_COLUMNS]
+        total += np.einsum("ij,ij->i", part, part)
+    return total

@@ -21,6 +21,7 @@ from taxoscape.errors import InputError
 from taxoscape.progress import Track, silent
 from taxoscape.zones.kmeans import settle
 from taxoscape.zones.missing import two_way_fill
+from taxoscape.zones.rows import squared_lengths
 from taxoscape.zones.starts import partitions
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ TOLERANCE = 1e-4
 SAMPLE_ROWS = 10_000
 SAMPLE_BYTES = 256 * 2**20
 """Bytes of float32 rows in the sample of the start; ten rows a cluster are taken even where they are more."""
-NORM_COLUMNS = 4096
-"""Columns whose squares are summed in float32; sums of such parts are float64."""
 
 Stopped = Literal["labels", "error", "passes"]
 
@@ -228,7 +227,7 @@ def _sweep(blocks: Blocks, means: Float32, middle: Float32) -> _Pass:
         member = (nearest[:, None] == numbers).astype(np.float32)
         sums += member.T @ rows
         dates = (0 if dates is None else dates) + (member.T @ weights).astype(np.float64)
-        own = _lengths(rows) + np.take_along_axis(distances, np.maximum(nearest, 0)[:, None], axis=1)[:, 0]
+        own = squared_lengths(rows) + np.take_along_axis(distances, np.maximum(nearest, 0)[:, None], axis=1)[:, 0]
         labels.append(nearest)
         squares.append(np.where(present, np.maximum(own, 0), np.nan).astype(np.float32))
     assert dates is not None  # there are rows: they were sampled
@@ -241,15 +240,6 @@ def _centred(values: npt.NDArray[Any], seen: Bool, middle: Float32) -> Float32:
     if not seen.all():
         rows.reshape(*seen.shape, -1)[~seen] = 0
     return rows
-
-
-def _lengths(rows: Float32) -> Float64:
-    """Return the squared length of each row; float32 sums of thousands of columns would lose digits."""
-    total = np.zeros(len(rows))
-    for start in range(0, rows.shape[1], NORM_COLUMNS):
-        part = rows[:, start : start + NORM_COLUMNS]
-        total += np.einsum("ij,ij->i", part, part)
-    return total
 
 
 def _fill_empty(found: _Pass, blocks: Blocks, means: Float32, middle: Float32) -> bool:
